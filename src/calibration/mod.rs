@@ -1,0 +1,1 @@
+//! Logits to probabilities that mean frequencies, and probabilities to labels.

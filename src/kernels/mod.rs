@@ -1,0 +1,1 @@
+//! Numeric kernels: the only place of `unsafe` code, each fast path with a slow obvious reference beside it.

@@ -1,0 +1,21 @@
+//! Train a topic classifier on labelled articles and label millions of them, on an ordinary CPU, offline.
+//!
+//! The modules in reading order, each importing only what stands above it:
+//!
+//! 1. [`labels`], [`progress`], [`rng`]: names of topics, events of long work, the one source of randomness
+//! 2. [`data`], [`text`], [`kernels`]: articles from files, tokens and windows, numeric kernels
+//! 3. [`encoder`], [`heads`], [`calibration`], [`metrics`]: text to embedding, embedding to logits, logits to
+//!    probabilities and labels, and how good they are
+
+pub mod labels;
+pub mod progress;
+pub mod rng;
+
+pub mod data;
+pub mod kernels;
+pub mod text;
+
+pub mod calibration;
+pub mod encoder;
+pub mod heads;
+pub mod metrics;

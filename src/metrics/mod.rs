@@ -1,0 +1,1 @@
+//! How good predictions are, by the names and conventions of scikit-learn.

@@ -1,0 +1,3 @@
+//! Text to tokens, tokens to windows, windows to batches.
+
+pub mod pack;
