@@ -19,3 +19,6 @@ pub mod calibration;
 pub mod encoder;
 pub mod heads;
 pub mod metrics;
+
+#[cfg(feature = "cli")]
+pub mod cli;
