@@ -78,11 +78,8 @@ impl fmt::Display for RowError {
     }
 }
 
-impl std::error::Error for RowError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.problem)
-    }
-}
+/// Without a source: the message already says what the problem is.
+impl std::error::Error for RowError {}
 
 /// Why a row cannot be used.
 #[derive(Debug, PartialEq, Error)]

@@ -41,7 +41,8 @@ pub struct Article {
     /// in front (`news.csv:7`) when there are several.
     pub id: String,
     pub title: Option<String>,
-    /// As it came, not trimmed, never empty after trimming when it was read from a file.
+    /// As it came, not trimmed, never empty after trimming when it was read from a file. Control characters (NUL too) may
+    /// be in it; tokenizers drop them.
     pub text: String,
     /// `None`: not known. `Some(vec![])`: known to have none.
     pub labels: Option<Vec<String>>,

@@ -164,7 +164,8 @@ fn directory(path: &Path, format: Option<Format>) -> Result<Vec<PathBuf>, DataEr
         let file = entry.map_err(|source| open_error(path, source))?.path();
         let name = file.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let is_hidden = name.starts_with(['.', '_']);
-        let is_plain_json = format.is_none() && (name.contains(".json.") || name.ends_with(".json"));
+        let is_plain_json =
+            format.is_none() && [".json", ".json.gz", ".json.zst"].iter().any(|end| name.ends_with(end));
         if let Some(file_format) = Format::from_path(&file)
             && format.is_none_or(|format| format == file_format)
             && !is_hidden

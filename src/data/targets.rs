@@ -44,8 +44,8 @@ pub enum TargetError {
     Unlabelled { id: String },
     #[error("article {}: a single-label task needs exactly one label, found {found}", quoted(.id))]
     NotSingle { id: String, found: usize },
-    #[error("article {}: {source}", quoted(.id))]
-    Unknown { id: String, source: LabelError },
+    #[error("article {}: {problem}", quoted(.id))]
+    Unknown { id: String, problem: LabelError },
     #[error(transparent)]
     Labels(#[from] LabelError),
 }
@@ -94,7 +94,7 @@ pub fn collect_targets<'a>(
     let mut resolved = Vec::with_capacity(rows.len());
     for (id, names) in &rows {
         let ids = names.iter().map(|name| labels.require(name)).collect::<Result<BTreeSet<_>, _>>();
-        let ids = ids.map_err(|source| TargetError::Unknown { id: (*id).to_owned(), source })?;
+        let ids = ids.map_err(|problem| TargetError::Unknown { id: (*id).to_owned(), problem })?;
         resolved.push(ids.into_iter().collect::<Vec<_>>());
     }
     let count = |wanted: fn(usize) -> bool| resolved.iter().filter(|ids| wanted(ids.len())).count();

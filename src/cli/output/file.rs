@@ -96,7 +96,7 @@ impl OutputFile {
     }
 
     /// An output to anything; `name` stands for it in messages.
-    pub fn to_writer(name: impl Into<PathBuf>, writer: impl Write + Send + 'static) -> Self {
+    pub fn from_writer(name: impl Into<PathBuf>, writer: impl Write + Send + 'static) -> Self {
         let stream = Destination::Stream(Box::new(writer));
         Self { path: name.into(), codec: Codec::Plain(BufWriter::with_capacity(BUFFER_BYTES, stream)) }
     }

@@ -1,6 +1,6 @@
 //! Parquet: typed columns, Snappy-packed, in row groups of bounded size.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -105,9 +105,9 @@ impl ParquetPredictions {
         for column in &self.columns {
             arrays.push(column.array(rows)?);
         }
-        let known: HashMap<&str, ()> = self.columns.iter().map(|column| (column.name.as_str(), ())).collect();
+        let known: HashSet<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
         for row in rows {
-            if let Some(name) = row.extra.keys().find(|name| !known.contains_key(name.as_str())) {
+            if let Some(name) = row.extra.keys().find(|name| !known.contains(name.as_str())) {
                 let (id, column) = (row.id.clone(), name.clone());
                 return Err(OutputError::NewColumn { id, column, n_rows: BATCH_ROWS });
             }

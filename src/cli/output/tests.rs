@@ -88,7 +88,7 @@ fn csv_without_rows_has_a_header() {
 
 #[test]
 fn what_csv_cannot_say_is_an_error() {
-    let sink = || OutputFile::to_writer("memory", io::sink());
+    let sink = || OutputFile::from_writer("memory", io::sink());
     let refuse = |labels: &[&str]| {
         let labels: Vec<String> = labels.iter().map(|&name| name.to_owned()).collect();
         CsvPredictions::new(sink(), b',', &labels, "|").err().map(|error| error.to_string())
@@ -297,7 +297,7 @@ fn closed_pipes_and_full_disks_are_told_apart_in_every_format() {
         (io::ErrorKind::PermissionDenied, "cannot write out", false),
     ] {
         for room in [0, 10, 300] {
-            let output = || OutputFile::to_writer("out", Failing { room, kind });
+            let output = || OutputFile::from_writer("out", Failing { room, kind });
             let mut writers: Vec<Box<dyn PredictionWriter>> = vec![
                 Box::new(JsonlPredictions::new(output(), &labels())),
                 Box::new(CsvPredictions::new(output(), b',', &labels(), "|").unwrap()),
@@ -328,7 +328,7 @@ fn flush_hands_rows_on() {
         }
     }
     let shared = Shared::default();
-    let mut writer = JsonlPredictions::new(OutputFile::to_writer("out", shared.clone()), &labels());
+    let mut writer = JsonlPredictions::new(OutputFile::from_writer("out", shared.clone()), &labels());
     let extra = Map::new();
     writer.write(&PredictionRow { id: "x", labels: &[], scores: &[0.0, 1.0], extra: &extra }).unwrap();
     writer.flush().unwrap();
@@ -385,7 +385,7 @@ mod parquet_files {
     fn predictions() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("p.parquet");
-        let rows = vec![
+        let rows = [
             (
                 "1",
                 &["trade", "energy"][..],

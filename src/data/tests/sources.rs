@@ -142,7 +142,7 @@ fn truncated_or_damaged_packing_ends_the_reading_behind_the_good_rows() {
         ("empty.jsonl.gz", false),
     ] {
         let path = folder.path().join(name);
-        let articles = read_articles(&[path.clone()], &ReadOptions::default());
+        let articles = read_articles(std::slice::from_ref(&path), &ReadOptions::default());
         let mut rows: Vec<_> = articles.map_or_else(|error| vec![Err(error)], Iterator::collect);
         let last = rows.pop().unwrap().unwrap_err();
         let DataError::Decompress { path: found, line, .. } = &last else { panic!("{name}: {last:?}") };
@@ -221,6 +221,13 @@ fn bytes_are_counted_as_they_lie_on_disk() {
     assert_eq!((articles.bytes_read(), articles.total_bytes()), (0, Some(total)));
     assert_eq!(articles.by_ref().count(), 2);
     assert_eq!(articles.bytes_read(), total);
+}
+
+#[test]
+fn reading_can_move_to_another_thread() {
+    let folder = folder(&[("a.jsonl", ROW_A)]);
+    let articles = read_articles(&[folder.path().join("a.jsonl")], &ReadOptions::default()).unwrap();
+    assert_eq!(std::thread::spawn(move || articles.count()).join().unwrap(), 1);
 }
 
 #[test]
