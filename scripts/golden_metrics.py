@@ -122,8 +122,9 @@ def multi_case(name, y_true, y_score, y_pred=None, weights=None):
     one_label = y_true.shape[1] == 1
     flat_true, flat_score = y_true.ravel(), y_score.ravel()
     flat_weights = None if weights is None else np.repeat(weights, y_true.shape[1])
+    both = lambda k: np.column_stack([1 - y_score[:, k], y_score[:, k]])
     log_losses = [
-        metrics.log_loss(y_true[:, k], y_proba=np.column_stack([1 - y_score[:, k], y_score[:, k]]), labels=[0, 1], sample_weight=weights)
+        metrics.log_loss(y_true[:, k], y_proba=both(k), labels=[0, 1], sample_weight=weights)
         for k in range(y_true.shape[1])
     ]
     briers = [

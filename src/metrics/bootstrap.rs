@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::MetricError;
 use crate::rng::generator;
 
-/// Resamples in which a metric must be defined for its interval to be given. With fewer, what is left is a biased choice.
+/// Resamples in which a metric must be defined for its interval to be given. With fewer, what is left is a biased
+/// choice.
 const MIN_DEFINED_SHARE: f64 = 0.5;
 
 /// How intervals are computed.
@@ -64,12 +65,13 @@ impl From<Interval> for [f64; 2] {
 
 /// Percentile intervals of several statistics at once.
 ///
-/// `statistics` takes how often each article was drawn (`[n_rows]`, summing to `n_rows`) and gives `N` numbers, NaN where one is
-/// undefined. Undefined values are left out; a statistic that is undefined in more than half of the resamples has no interval.
+/// `statistics` takes how often each article was drawn (`[n_rows]`, summing to `n_rows`) and gives `N` numbers, NaN
+/// where one is undefined. Undefined values are left out; a statistic that is undefined in more than half of the
+/// resamples has no interval.
 ///
-/// Every resample has a generator of its own, made from the seed and the resample's number, so that the result depends on
-/// neither the number of threads nor their timing. Intervals at the rim of a metric's range (every article right) are of
-/// zero width and then too narrow; so are those of a handful of articles.
+/// Every resample has a generator of its own, made from the seed and the resample's number, so that the result depends
+/// on neither the number of threads nor their timing. Intervals at the rim of a metric's range (every article right)
+/// are of zero width and then too narrow; so are those of a handful of articles.
 ///
 /// # Errors
 /// No rows or more than `u32::MAX`, a confidence outside `(0, 1)`, or too few resamples for it.
@@ -122,7 +124,8 @@ pub fn percentile_intervals<const N: usize>(
     }))
 }
 
-/// The value below which `level` per cent of the values lie, interpolated linearly as numpy's `percentile` does by default.
+/// The value below which `level` per cent of the values lie, interpolated linearly as numpy's `percentile` does by
+/// default.
 ///
 /// # Panics
 /// When there is no value at all. `sorted` must ascend, `level` lie in `[0, 100]`.

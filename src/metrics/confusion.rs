@@ -119,8 +119,8 @@ pub fn label_cooccurrence(indicator: ArrayView2<bool>) -> Result<Array2<u64>, Me
     Ok(count_pairs(indicator, indicator, |_, _| true))
 }
 
-/// The counterpart of a confusion matrix where an article may have several labels: `[t, p]` with `t ≠ p` counts articles
-/// that have label `t` and were wrongly given label `p`; `[t, t]` counts those that have and were given `t`.
+/// The counterpart of a confusion matrix where an article may have several labels: `[t, p]` with `t ≠ p` counts
+/// articles that have label `t` and were wrongly given label `p`; `[t, t]` counts those that have and were given `t`.
 ///
 /// A wrong label of an article with three true ones is counted in three rows, so entries do not sum to the number of
 /// articles. Labels that are both right never count as confused.

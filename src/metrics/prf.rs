@@ -6,8 +6,8 @@ use super::confusion::{LabelCounts, multilabel_confusion_matrix};
 use super::{MetricError, check_indicators, check_lengths};
 use crate::labels::LabelId;
 
-/// What a ratio without a denominator is: the precision of a label that was never predicted, the recall of one that never
-/// occurs, the F1 of one that does neither.
+/// What a ratio without a denominator is: the precision of a label that was never predicted, the recall of one that
+/// never occurs, the F1 of one that does neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ZeroDivision {
     /// 0, as scikit-learn has it unless told otherwise.
@@ -38,8 +38,8 @@ pub enum Average {
     Macro,
     /// Mean over labels weighted by support; the plain mean when no article has any label.
     Weighted,
-    /// Mean over articles of the score of each article's set of labels. An article with neither true nor predicted labels
-    /// counts as [`ZeroDivision`] says, so by default as 0.
+    /// Mean over articles of the score of each article's set of labels. An article with neither true nor predicted
+    /// labels counts as [`ZeroDivision`] says, so by default as 0.
     Samples,
 }
 
@@ -93,8 +93,8 @@ pub fn precision_recall_f1_per_label(
 
 /// Precision, recall and F1 averaged over labels or articles.
 ///
-/// Equal to scikit-learn's `precision_recall_fscore_support` on indicator matrices. Macro and weighted F1 are means of F1,
-/// not the F1 of mean precision and recall.
+/// Equal to scikit-learn's `precision_recall_fscore_support` on indicator matrices. Macro and weighted F1 are means of
+/// F1, not the F1 of mean precision and recall.
 ///
 /// # Errors
 /// No rows, no labels, or shapes that differ.
@@ -242,8 +242,8 @@ mod tests {
                     prop_assert!((score - again).abs() < 1e-12, "{average:?}: {score}, reversed {again}");
                 }
             }
-            let (subset, hamming) =
-                (subset_accuracy(y_true.view(), y_pred.view()).unwrap(), hamming_loss(y_true.view(), y_pred.view()).unwrap());
+            let subset = subset_accuracy(y_true.view(), y_pred.view()).unwrap();
+            let hamming = hamming_loss(y_true.view(), y_pred.view()).unwrap();
             prop_assert!((0.0..=1.0).contains(&subset) && (0.0..=1.0).contains(&hamming));
             prop_assert!(hamming <= 1.0 - subset + 1e-12, "only rows that are not exact hold wrong cells");
         }

@@ -5,8 +5,8 @@ use ndarray::{ArrayView1, ArrayView2};
 use super::{MetricError, check_label_ids, check_lengths, check_probabilities, check_shape, shape};
 use crate::labels::LabelId;
 
-/// Probabilities are kept this far from 0 and 1 before their logarithm is taken, so that one confident mistake costs 36 and
-/// not infinity; scikit-learn's choice for 64-bit floats.
+/// Probabilities are kept this far from 0 and 1 before their logarithm is taken, so that one confident mistake costs 36
+/// and not infinity; scikit-learn's choice for 64-bit floats.
 pub const LOG_LOSS_EPSILON: f64 = f64::EPSILON;
 
 /// Number of bins of a calibration error, as in Guo et al. 2017.
@@ -14,8 +14,8 @@ pub const ECE_BINS: usize = 15;
 
 /// Mean of `−ln p` of the true label, where exactly one label is right.
 ///
-/// As scikit-learn's `log_loss`: probabilities are clipped by [`LOG_LOSS_EPSILON`], and taken as they come: rows that do
-/// not sum to 1 are not rescaled.
+/// As scikit-learn's `log_loss`: probabilities are clipped by [`LOG_LOSS_EPSILON`], and taken as they come: rows that
+/// do not sum to 1 are not rescaled.
 ///
 /// # Shapes
 /// * `y_true` `[n]`, `y_score` `[n, n_labels]`
@@ -47,7 +47,8 @@ pub fn log_loss_multi(y_true: ArrayView2<bool>, y_score: ArrayView2<f64>) -> Res
     Ok(cell_mean(y_true, y_score, log_loss_of_cell))
 }
 
-/// Mean of `Σ_k (p_k − y_k)²` over articles, where exactly one label is right; in `[0, 2]`, and halved to `[0, 1]` for two labels.
+/// Mean of `Σ_k (p_k − y_k)²` over articles, where exactly one label is right; in `[0, 2]`, and halved to `[0, 1]` for
+/// two labels.
 ///
 /// As scikit-learn's `brier_score_loss` with `scale_by_half="auto"`: with two labels it is the squared error of the
 /// probability of either.
@@ -75,8 +76,8 @@ pub fn brier_multi(y_true: ArrayView2<bool>, y_score: ArrayView2<f64>) -> Result
 pub enum Binning {
     /// `((b − 1) / B, b / B]` for `b = 1..=B`; 0 falls into the first.
     EqualWidth { n_bins: usize },
-    /// As many articles in each bin as ties allow: the bin of rank `r` is `⌊r · B / n⌋`, and equal confidences share the
-    /// bin of the first of them.
+    /// As many articles in each bin as ties allow: the bin of rank `r` is `⌊r · B / n⌋`, and equal confidences share
+    /// the bin of the first of them.
     EqualMass { n_bins: usize },
 }
 
@@ -86,8 +87,9 @@ impl Default for Binning {
     }
 }
 
-/// Expected calibration error of the predicted label, where exactly one is right: `Σ_b n_b/n · |accuracy_b − confidence_b|`,
-/// where the confidence is the highest probability of the article (the first of equal ones).
+/// Expected calibration error of the predicted label, where exactly one is right:
+/// `Σ_b n_b/n · |accuracy_b − confidence_b|`, where the confidence is the highest probability of the article (the first of
+/// equal ones).
 ///
 /// Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3.
 ///
@@ -114,8 +116,8 @@ pub fn ece_single(y_true: &[LabelId], y_score: ArrayView2<f64>, binning: Binning
 /// Expected calibration error over all `n · n_labels` decisions: the probability of a label against how often articles
 /// have it.
 ///
-/// Most decisions are easy noes near 0, which keeps the number small; compare it with that of other models on the same labels,
-/// not with [`ece_single`].
+/// Most decisions are easy noes near 0, which keeps the number small; compare it with that of other models on the same
+/// labels, not with [`ece_single`].
 ///
 /// # Errors
 /// As [`log_loss_multi`]; no bins.
@@ -262,7 +264,8 @@ mod tests {
 
     #[test]
     fn bins_of_equal_width_close_on_the_right() {
-        for n_bins in [1, 2, 3, 7, 10, 15, 49] {
+        // In 25 and 29 bins, (7/25) · 25 > 7 and (15/29) · 29 > 15: the product alone errs.
+        for n_bins in [1, 2, 3, 7, 10, 15, 25, 29, 49] {
             assert_eq!(equal_width_bin(0.0, n_bins), 0);
             for bin in 0..n_bins {
                 let edge = (bin + 1) as f64 / n_bins as f64;

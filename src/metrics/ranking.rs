@@ -5,10 +5,12 @@ use rayon::prelude::*;
 
 use super::{MetricError, check_lengths, check_shape, shape};
 
-/// Average precision of one label: `Σ_g (R_g − R_{g−1}) · P_g` over the distinct scores from the highest down, with recall
+/// Average precision of one label: `Σ_g (R_g − R_{g−1}) · P_g` over the distinct scores from the highest down, with
+/// recall
 /// `R_g` and precision `P_g` of the articles that score at least as high. `None` when no article has the label.
 ///
-/// Not interpolated, equal scores share one step; as scikit-learn's `average_precision_score`, which gives 0 where this is
+/// Not interpolated, equal scores share one step; as scikit-learn's `average_precision_score`, which gives 0 where this
+/// is
 /// `None`.
 ///
 /// # Errors
@@ -27,8 +29,8 @@ pub fn average_precision(y_true: ArrayView1<bool>, y_score: ArrayView1<f64>) -> 
     Ok(RankedLabel::new(y_true, y_score)?.unweighted().average_precision)
 }
 
-/// Area under the ROC curve of one label: the probability that an article with the label scores higher than one without,
-/// ties counting half. `None` when all articles have the label, or none has it.
+/// Area under the ROC curve of one label: the probability that an article with the label scores higher than one
+/// without, ties counting half. `None` when all articles have the label, or none has it.
 ///
 /// # Errors
 /// No rows, lengths that differ, or a score that is not finite.
@@ -59,8 +61,8 @@ pub fn ranking_per_label(
 
 /// Mean average precision over the labels that at least one article has; `None` when there is none.
 ///
-/// A label that nobody has cannot be ranked well or badly. scikit-learn's `average="macro"` counts it as 0, so a test set
-/// that lacks half of the labels can reach 0.5 at most; [`map_macro_sklearn`] gives that number.
+/// A label that nobody has cannot be ranked well or badly. scikit-learn's `average="macro"` counts it as 0, so a test
+/// set that lacks half of the labels can reach 0.5 at most; [`map_macro_sklearn`] gives that number.
 ///
 /// # Errors
 /// As [`ranking_per_label`].
@@ -116,7 +118,8 @@ pub struct RankedLabel {
     n_rows: usize,
 }
 
-/// Articles of equal score as a range of the order: `start..positives_end` have the label, `positives_end..end` lack it.
+/// Articles of equal score as a range of the order: `start..positives_end` have the label, `positives_end..end` lack
+/// it.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     start: usize,

@@ -1,7 +1,8 @@
 //! All averaged metrics of one evaluation, computed from rows that may be weighted.
 //!
-//! [`RowStatistics`] boils predictions down to what the metrics need of each article: its labels, its losses, its place in each
-//! label's ranking. A weighting of the articles, such as a bootstrap resample, is then scored in one pass over these.
+//! [`RowStatistics`] boils predictions down to what the metrics need of each article: its labels, its losses, its place
+//! in each label's ranking. A weighting of the articles, such as a bootstrap resample, is then scored in one pass over
+//! these.
 
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
@@ -164,8 +165,8 @@ impl RowStatistics {
     /// * `y_true`, `y_pred`, `y_score` `[n, n_labels]`
     ///
     /// # Errors
-    /// No rows, no labels, shapes that differ, a value that is not a probability; for `single`, a row of `y_true` or `y_pred`
-    /// without exactly one label.
+    /// No rows, no labels, shapes that differ, a value that is not a probability; for `single`, a row of `y_true` or
+    /// `y_pred` without exactly one label.
     ///
     /// # Example
     /// ```
@@ -283,8 +284,9 @@ impl RowStatistics {
 
     /// Bootstrap intervals of the metrics, see [`percentile_intervals`].
     ///
-    /// The intervals tell what another sample of articles would change, not what another training run would. Calibration
-    /// errors are biased upwards by resampling, since noise in a bin adds to its gap, so that their interval may lie above the value itself.
+    /// The intervals tell what another sample of articles would change, not what another training run would.
+    /// Calibration errors are biased upwards by resampling, since noise in a bin adds to its gap, so that their
+    /// interval may lie above the value itself.
     ///
     /// # Errors
     /// As [`percentile_intervals`].

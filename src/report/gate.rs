@@ -11,7 +11,8 @@ use crate::metrics::summary::Metric;
 
 /// A bound on a metric, written `f1_macro=0.8` or, for one label, `recall[trade]=0.6`.
 ///
-/// The metric must be at least the bound; losses (`log_loss`, `brier`, `ece`, `hamming_loss`) must be at most the bound.
+/// The metric must be at least the bound; losses (`log_loss`, `brier`, `ece`, `hamming_loss`) must be at most the
+/// bound.
 ///
 /// ```
 /// use topicwire::report::gate::QualityGate;

@@ -22,7 +22,7 @@ pub fn render(report: &EvaluationReport, title: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
-         <style>\n{css}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n<p class=\"muted\">{subtitle}</p>\n{sections}\
+         <style>\n{css}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n<p class=\"subtitle\">{subtitle}</p>\n{sections}\
          <footer>topicwire {version}. Precision, recall and F1 are 0 where there is nothing to divide by. Labels that no \
          article has count as 0 in macro F1 and are left out of mean average precision and ROC-AUC.</footer>\n\
          </main>\n</body>\n</html>\n",
@@ -86,9 +86,9 @@ fn thresholds(report: &EvaluationReport) -> String {
     if report.per_label.iter().all(|(_, label)| label.threshold.is_none()) {
         return String::new();
     }
-    let gain = |now: f64, at_half: f64| format!("{} ({:+.3})", number(at_half), now - at_half);
+    let gain = |now: f64, at_half: f64| format!("{} ({})", number(at_half), signed(format!("{:+.3}", now - at_half)));
     format!(
-        "<p style=\"margin-top:1.2rem\">With a threshold of 0.5 for every label, micro F1 would be {} and macro F1 {}; in brackets, what the \
+        "<p class=\"gain\">With a threshold of 0.5 for every label, micro F1 would be {} and macro F1 {}; in brackets, what the \
          thresholds of this model gain.</p>\n",
         gain(micro, f1_micro),
         gain(macros, f1_macro)
@@ -105,15 +105,14 @@ fn averages(report: &EvaluationReport) -> String {
             None => String::new(),
         };
         format!(
-            "<tr><th scope=\"row\">{title}</th><td>{}</td>{interval}<td class=\"note\">{note}</td></tr>\n",
+            "<tr><th scope=\"row\">{title}<small>{note}</small></th><td>{}</td>{interval}</tr>\n",
             number_or_dash(estimate.value)
         )
     });
     let interval_header = if with_intervals { "<th scope=\"col\">Interval</th>" } else { "" };
     format!(
-        "<h2>All articles</h2>\n<div class=\"scroll\" role=\"region\" aria-label=\"Averaged metrics\" tabindex=\"0\">\n<table>\n\
-         <thead><tr><th scope=\"col\">Metric</th><th scope=\"col\">Value</th>{interval_header}\
-         <th scope=\"col\" class=\"note\">Meaning</th></tr></thead>\n<tbody>\n{}</tbody>\n</table>\n</div>\n",
+        "<h2>All articles</h2>\n<div class=\"scroll\" role=\"region\" aria-label=\"Averaged metrics\" tabindex=\"0\">\n<table class=\"averages\">\n\
+         <thead><tr><th scope=\"col\">Metric</th><th scope=\"col\">Value</th>{interval_header}</tr></thead>\n<tbody>\n{}</tbody>\n</table>\n</div>\n",
         rows.collect::<String>()
     )
 }
@@ -134,7 +133,7 @@ fn labels(report: &EvaluationReport) -> String {
     let threshold_header = if with_thresholds { "<th scope=\"col\">Threshold</th>" } else { "" };
     format!(
         "<h2>Each label</h2>\n<div class=\"scroll\" role=\"region\" aria-label=\"Metrics of each label\" tabindex=\"0\">\n\
-         <table class=\"labels\">\n<caption>{caption}</caption>\n<thead><tr><th scope=\"col\">Label</th><th scope=\"col\">Articles</th>\
+         <table class=\"labels\">\n<caption><span>{caption}</span></caption>\n<thead><tr><th scope=\"col\">Label</th><th scope=\"col\">Articles</th>\
          <th scope=\"col\">F1</th><th scope=\"col\">Precision</th><th scope=\"col\">Recall</th>\
          <th scope=\"col\">Average precision</th><th scope=\"col\">ROC-AUC</th>{threshold_header}</tr></thead>\n\
          <tbody>\n{}</tbody>\n</table>\n</div>\n",
@@ -211,7 +210,7 @@ fn heat_table(report: &EvaluationReport, matrix: &[Vec<u64>], title: &str, meani
     });
     format!(
         "<div class=\"scroll\" role=\"region\" aria-label=\"{title}\" tabindex=\"0\">\n<table class=\"heat\">\n\
-         <caption>{meaning} Colour: share of the row's articles.</caption>\n\
+         <caption><span>{meaning} Colour: share of the row's articles.</span></caption>\n\
          <thead><tr><th scope=\"col\">has ↓ given →</th>{}</tr></thead>\n<tbody>\n{}</tbody>\n</table>\n</div>\n",
         headers.collect::<String>(),
         rows.collect::<String>()
@@ -244,11 +243,12 @@ fn together(report: &EvaluationReport) -> String {
     let row = |&(truth, predicted, i, j): &(u64, u64, usize, usize)| {
         let difference = i128::from(predicted) - i128::from(truth);
         format!(
-            "<tr><th scope=\"row\">{} and {}</th><td>{}</td><td>{}</td><td>{difference:+}</td></tr>\n",
+            "<tr><th scope=\"row\">{} and {}</th><td>{}</td><td>{}</td><td>{}</td></tr>\n",
             name(i),
             name(j),
             grouped(truth),
-            grouped(predicted)
+            grouped(predicted),
+            signed(format!("{difference:+}"))
         )
     };
     let rows: String = pairs.iter().take(LISTED_PAIRS).map(row).collect();
@@ -257,7 +257,7 @@ fn together(report: &EvaluationReport) -> String {
     }
     format!(
         "<h2>Labels that occur together</h2>\n<div class=\"scroll\" role=\"region\" aria-label=\"Pairs of labels\" tabindex=\"0\">\n\
-         <table>\n<caption>The pairs whose predicted number of articles is furthest from the true one.</caption>\n\
+         <table>\n<caption><span>The pairs whose predicted number of articles is furthest from the true one.</span></caption>\n\
          <thead><tr><th scope=\"col\">Pair</th><th scope=\"col\">Have both</th><th scope=\"col\">Were given both</th>\
          <th scope=\"col\">Difference</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
     )
@@ -272,7 +272,7 @@ fn entries(matrix: &[Vec<u64>]) -> impl Iterator<Item = (u64, usize, usize)> {
 fn range(value: Option<f64>, low: f64, high: f64) -> String {
     // The ends are round, so the line keeps a margin of 4 on either side of 200 units.
     let x = |value: f64| 4.0 + 192.0 * value.clamp(0.0, 1.0);
-    let dot = value.map(|value| format!("<circle cx=\"{:.1}\" cy=\"5\" r=\"4\"/>", x(value)));
+    let dot = value.map(|value| format!("<circle cx=\"{:.1}\" cy=\"5\" r=\"2.5\"/>", x(value)));
     format!(
         "<svg class=\"range\" viewBox=\"0 0 200 10\" preserveAspectRatio=\"xMinYMid meet\" aria-hidden=\"true\">\
          <line class=\"track\" x1=\"4\" x2=\"196\" y1=\"5\" y2=\"5\"/>\
@@ -318,6 +318,11 @@ fn number(value: f64) -> String {
 
 fn number_or_dash(value: Option<f64>) -> String {
     value.map_or_else(|| UNDEFINED.to_owned(), number)
+}
+
+/// A number with its sign as a minus and not a hyphen.
+fn signed(number: String) -> String {
+    number.replace('-', "−")
 }
 
 /// `1 article`, `2,000 articles`.
@@ -400,9 +405,10 @@ mod tests {
             for outside in ["http:", "https:", "src=", "href=", "@import", "url("] {
                 assert!(!page.contains(outside), "{outside}");
             }
-            for tag in
-                ["table", "thead", "tbody", "tr", "th", "td", "caption", "ul", "li", "span", "svg", "div", "p", "h2"]
-            {
+            for tag in [
+                "small", "table", "thead", "tbody", "tr", "th", "td", "caption", "ul", "li", "span", "svg", "div", "p",
+                "h2",
+            ] {
                 let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
                 assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
             }

@@ -16,7 +16,7 @@ pub(super) mod estimates {
     pub fn serialize<S: Serializer>(estimates: &[(Metric, Estimate)], serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (metric, estimate) in estimates {
-            map.serialize_entry(metric.name(), &estimate.value.filter(|value| value.is_finite()))?;
+            map.serialize_entry(metric.name(), &estimate.value)?;
             if let Some(interval) = estimate.interval {
                 map.serialize_entry(&format!("{}{INTERVAL_SUFFIX}", metric.name()), &interval)?;
             }

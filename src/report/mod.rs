@@ -51,10 +51,11 @@ pub struct EvaluationInput<'a> {
 
 /// How well a model did on articles whose labels are known.
 ///
-/// As JSON it is one object: `n`, `task`, every metric of the task under [`Metric::name`] with its interval under `NAME_ci` as
-/// `[low, high]`, then the fields below by their names. Metrics of the other task are left out. A metric that the articles leave
-/// undefined (ROC-AUC when every article has the label) is `null`; `NAME_ci` is missing where no interval was asked for or
-/// none exists. No number in it is ever NaN or infinite.
+/// As JSON it is one object: `n`, `task`, every metric of the task under [`Metric::name`] with its interval under
+/// `NAME_ci` as
+/// `[low, high]`, then the fields below by their names. Metrics of the other task are left out. A metric that the
+/// articles leave undefined (ROC-AUC when every article has the label) is `null`; `NAME_ci` is missing where no
+/// interval was asked for or none exists. No number in it is ever NaN or infinite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EvaluationReport {
@@ -177,8 +178,8 @@ impl EvaluationReport {
     /// Scores predictions, with intervals where settings for them are given.
     ///
     /// # Errors
-    /// No articles, shapes that do not fit each other or the label set, a value that is not a probability, `single` decisions
-    /// without exactly one label, bootstrap settings that give no interval.
+    /// No articles, shapes that do not fit each other or the label set, a value that is not a probability, `single`
+    /// decisions without exactly one label, bootstrap settings that give no interval.
     ///
     /// # Example
     /// ```
@@ -256,8 +257,8 @@ impl EvaluationReport {
         self.per_label.iter().find(|(listed, _)| listed == name).map(|(_, report)| report)
     }
 
-    /// The value of a metric by name, `f1_macro` or, for one label, `f1[trade]`; `None` when the name is unknown, the metric is not one
-    /// of the task's, or undefined for these articles.
+    /// The value of a metric by name, `f1_macro` or, for one label, `f1[trade]`; `None` when the name is unknown, the
+    /// metric is not one of the task's, or undefined for these articles.
     pub fn metric(&self, name: &str) -> Option<f64> {
         match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
             Some((metric, label)) => self.label(label)?.metric(LabelMetric::from_name(metric)?),
