@@ -34,6 +34,11 @@ impl Weights {
         self.tensors.contains_key(name)
     }
 
+    /// The shape of a tensor, where there is one of this name.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|tensor| tensor.shape())
+    }
+
     /// Takes a matrix out.
     ///
     /// # Errors
