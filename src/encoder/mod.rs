@@ -1,6 +1,7 @@
 //! Text to embedding: a tokenizer, a transformer, pooling.
 
 pub mod arch;
+pub mod source;
 pub mod weights;
 
 use ndarray::Array2;
