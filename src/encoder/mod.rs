@@ -2,6 +2,7 @@
 
 pub mod arch;
 pub mod cpu;
+pub mod source;
 pub mod weights;
 
 use ndarray::Array2;
