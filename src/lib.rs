@@ -6,6 +6,7 @@
 //! 2. [`data`], [`text`], [`kernels`]: articles from files, tokens and windows, numeric kernels
 //! 3. [`encoder`], [`heads`], [`calibration`], [`metrics`]: text to embedding, embedding to logits, logits to
 //!    probabilities and labels, and how good they are
+//! 4. [`train`]: head, calibration and thresholds fitted to labelled embeddings
 
 pub mod labels;
 pub mod progress;
@@ -19,3 +20,5 @@ pub mod calibration;
 pub mod encoder;
 pub mod heads;
 pub mod metrics;
+
+pub mod train;
