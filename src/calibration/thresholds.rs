@@ -14,7 +14,7 @@ use super::{CalibrationError, sigmoid};
 
 /// Positives that a label's own outcomes must bring to weigh as much as its probabilities; see the head of this file for how it
 /// was chosen.
-pub const SMOOTHING_POSITIVES: f64 = 30.0;
+pub const SMOOTHING_POSITIVES: f64 = 100.0;
 
 /// Keeps logits finite where a probability is 0 or 1 to the last digit.
 const EDGE: f64 = 1e-12;

@@ -25,10 +25,12 @@ const MAX_PARTS: usize = 16;
 /// A row that keeps less than this share of its length outside the span of the rows before it adds no direction of its own.
 const RANK_TOLERANCE: f64 = 1e-10;
 
-/// Embeddings `x` as `z = (x − mean) · basisᵀ`.
+/// Embeddings `x` as `z = (x − mean) · basisᵀ`: 12 bytes per row and column, besides the embeddings themselves.
 pub(crate) struct Design {
     /// `[n_rows, rank]`
     rotated: Array2<f64>,
+    /// The same, rounded.
+    rounded: Array2<f32>,
     /// `[hidden_size]`
     mean: Array1<f64>,
     /// `[rank, hidden_size]`, orthonormal rows that span all centred rows.
@@ -67,7 +69,8 @@ impl Design {
             None => vectors,
         };
         let variances = values.iter().map(|value| value.max(0.0) / n_rows as f64).collect();
-        Ok(Self { rotated, mean, basis, variances })
+        let rounded = rotated.mapv(|value| value as f32);
+        Ok(Self { rotated, rounded, mean, basis, variances })
     }
 
     pub(crate) fn n_rows(&self) -> usize {
@@ -85,6 +88,11 @@ impl Design {
     /// Some rows, `[n, rank]`.
     pub(crate) fn rows(&self, rows: Range<usize>) -> ArrayView2<'_, f64> {
         self.rotated.slice(s![rows, ..])
+    }
+
+    /// Some rows, `[n, rank]`, in single precision.
+    pub(crate) fn rounded_rows(&self, rows: Range<usize>) -> ArrayView2<'_, f32> {
+        self.rounded.slice(s![rows, ..])
     }
 
     /// Logits of some rows, `[n, n_labels]`; `coefficients` `[n_labels, rank + 1]` end in the intercept.

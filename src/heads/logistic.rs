@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::design::Design;
 use super::lbfgs::{Stopping, minimise};
-use super::objective::{LinearObjectives, RowLoss, Sums};
+use super::objective::{LinearObjectives, Products, RowLoss, Sums};
 use super::{HeadError, LinearHead, one_vs_rest};
 use crate::labels::{LabelId, Targets};
 
@@ -136,6 +136,7 @@ impl CheckedLogistic {
             targets,
             n_labels,
             class_weight: &settings.class_weight,
+            products: Products::F64,
         };
         let stopping = Stopping { tolerance: settings.tolerance, max_evaluations: settings.max_evaluations };
         let solution = training.fit(settings.strength, stopping, None, &|| false)?;
@@ -197,6 +198,7 @@ pub(crate) struct TrainingSet<'a> {
     pub(crate) targets: &'a Targets,
     pub(crate) n_labels: usize,
     pub(crate) class_weight: &'a ClassWeight,
+    pub(crate) products: Products,
 }
 
 impl TrainingSet<'_> {
@@ -260,7 +262,7 @@ impl TrainingSet<'_> {
             total_weight: masses.iter().sum(),
             weights,
         };
-        let objectives = LinearObjectives::new(self.design, &self.rows, loss, 1, strength);
+        let objectives = LinearObjectives::new(self.design, &self.rows, loss, 1, strength, self.products);
         let point = point.into_shape_with_order((1, present.len() * n_params)).expect("one row with all parameters");
         let minimum = minimise(&objectives, point.view(), stopping, interrupted)?;
         let mut fitted =

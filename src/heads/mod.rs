@@ -16,7 +16,7 @@ use ndarray::{Array2, ArrayView2};
 use thiserror::Error;
 
 pub use self::linear::LinearHead;
-pub(crate) use self::{design::Design, lbfgs::Stopping, logistic::TrainingSet};
+pub(crate) use self::{design::Design, lbfgs::Stopping, logistic::TrainingSet, objective::Products};
 use crate::labels::Task;
 
 /// A fitted classifier: embeddings to logits.

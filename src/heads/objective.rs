@@ -2,15 +2,23 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rayon::prelude::*;
 
 use super::design::{BLOCK_ROWS, Design, parts, split_intercept};
 use super::lbfgs::{Evaluation, Objectives};
-use crate::kernels::gemm::matmul_f64;
+use crate::kernels::gemm::{matmul, matmul_f64};
 
 /// Lower end of the mean curvature, which only keeps the inverse finite where a float holds every probability as 0 or 1.
 const MIN_CURVATURE: f64 = 1e-12;
+
+/// Number format of the two matrix products of an evaluation; all else is f64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Products {
+    /// Half the time; losses and gradients carry relative errors around 1e-6, so it is for tolerances well above.
+    F32,
+    F64,
+}
 
 /// A convex loss on logits, in problems of equally many labels each.
 pub(crate) trait RowLoss: Sync {
@@ -61,6 +69,7 @@ pub(crate) struct LinearObjectives<'a, L> {
     loss: L,
     n_problems: usize,
     strength: f64,
+    products: Products,
 }
 
 impl<'a, L: RowLoss> LinearObjectives<'a, L> {
@@ -70,8 +79,9 @@ impl<'a, L: RowLoss> LinearObjectives<'a, L> {
         loss: L,
         n_problems: usize,
         strength: f64,
+        products: Products,
     ) -> LinearObjectives<'a, L> {
-        Self { design, parts: parts(rows), loss, n_problems, strength }
+        Self { design, parts: parts(rows), loss, n_problems, strength, products }
     }
 
     /// Sums over one part of the rows, and the gradient by the weights `[n_columns, rank]`.
@@ -87,13 +97,36 @@ impl<'a, L: RowLoss> LinearObjectives<'a, L> {
         let mut sums = Sums::new(n_active, n_columns);
         let mut gradient = Array2::zeros(weights.dim());
         let mut buffer = Array2::zeros((BLOCK_ROWS, n_columns));
+        let (rounded_weights, mut rounded_gradient, mut rounded_buffer) = match self.products {
+            Products::F32 => (
+                weights.mapv(|value| value as f32),
+                Array2::zeros(weights.dim()),
+                Array2::<f32>::zeros((BLOCK_ROWS, n_columns)),
+            ),
+            Products::F64 => Default::default(),
+        };
         for block in blocks {
-            let rows = self.design.rows(block.clone());
-            let mut logits = buffer.slice_mut(ndarray::s![..rows.nrows(), ..]);
+            let n_rows = block.len();
+            let mut logits = buffer.slice_mut(s![..n_rows, ..]);
             logits.assign(&intercepts);
-            matmul_f64(rows, weights.t(), logits.view_mut(), true);
-            self.loss.differentiate(block.start, slots, logits.view_mut(), &mut sums);
-            matmul_f64(logits.t(), rows, gradient.view_mut(), true);
+            match self.products {
+                Products::F64 => {
+                    let rows = self.design.rows(block.clone());
+                    matmul_f64(rows, weights.t(), logits.view_mut(), true);
+                    self.loss.differentiate(block.start, slots, logits.view_mut(), &mut sums);
+                    matmul_f64(logits.t(), rows, gradient.view_mut(), true);
+                }
+                Products::F32 => {
+                    let rows = self.design.rounded_rows(block.clone());
+                    let mut rounded = rounded_buffer.slice_mut(s![..n_rows, ..]);
+                    matmul(rows, rounded_weights.t(), rounded.view_mut(), false);
+                    logits.zip_mut_with(&rounded, |logit, product| *logit += f64::from(*product));
+                    self.loss.differentiate(block.start, slots, logits.view_mut(), &mut sums);
+                    rounded.zip_mut_with(&logits, |rounded, residual| *rounded = *residual as f32);
+                    matmul(rounded.t(), rows, rounded_gradient.view_mut(), false);
+                    gradient.zip_mut_with(&rounded_gradient, |sum, part| *sum += f64::from(*part));
+                }
+            }
         }
         (sums, gradient)
     }

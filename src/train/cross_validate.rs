@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::folds::Folds;
 use crate::heads::logistic::ClassWeight;
-use crate::heads::{Design, Stopping, TrainingSet};
+use crate::heads::{Design, Products, Stopping, TrainingSet};
 use crate::labels::Targets;
 use crate::progress::{Event, Progress};
 
 /// The losses of fold models are left at most about half this share above their minimum: scores of strengths then differ
 /// from those at convergence by less than folds differ among each other.
-const CV_TOLERANCE: f64 = 1e-4;
-/// Far more than it takes at that tolerance (4 to 60).
+const CV_TOLERANCE: f64 = 1e-3;
+/// Far more than it takes at that tolerance (4 to 40).
 const MAX_EVALUATIONS: usize = 500;
 
 /// How good one strength was on rows that its models had not seen.
@@ -65,13 +65,14 @@ impl FoldedDesign {
         without_fold: Option<usize>,
         n_labels: usize,
         class_weight: &'a ClassWeight,
+        products: Products,
     ) -> TrainingSet<'a> {
         let n_rows = self.order.len();
         let rows = match without_fold {
             Some(fold_idx) => vec![0..self.bounds[fold_idx], self.bounds[fold_idx + 1]..n_rows],
             None => std::iter::once(0..n_rows).collect(),
         };
-        TrainingSet { design: &self.design, rows, targets: &self.targets, n_labels, class_weight }
+        TrainingSet { design: &self.design, rows, targets: &self.targets, n_labels, class_weight, products }
     }
 }
 
@@ -92,7 +93,7 @@ pub(crate) fn cross_validate(
     let paths: Vec<Vec<(Array2<f64>, Array2<f64>)>> = (0..n_folds)
         .into_par_iter()
         .map(|fold_idx| {
-            let training = folded.training_set(Some(fold_idx), n_labels, class_weight);
+            let training = folded.training_set(Some(fold_idx), n_labels, class_weight, Products::F32);
             let mut path: Vec<(Array2<f64>, Array2<f64>)> = Vec::with_capacity(strengths.len());
             for &strength in strengths {
                 let start = path.last().map(|(coefficients, _)| coefficients.view());

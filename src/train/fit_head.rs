@@ -10,13 +10,13 @@ use super::folds::Folds;
 use crate::calibration::thresholds::{Aim, Thresholds, decide};
 use crate::calibration::{Calibration, platt::Platt, temperature::Temperature};
 use crate::heads::logistic::{ClassWeight, check_class_weight, check_strength, check_targets};
-use crate::heads::{LinearHead, Stopping};
+use crate::heads::{LinearHead, Products, Stopping};
 use crate::labels::{LabelSet, Targets, Task};
 use crate::progress::{Event, Progress};
 
 /// The final loss is left at most about half this share above its minimum: probabilities then agree with those of a fully
-/// converged fit to about four digits.
-const FINAL_TOLERANCE: f64 = 1e-7;
+/// converged fit to about three digits.
+const FINAL_TOLERANCE: f64 = 1e-6;
 const MAX_EVALUATIONS: usize = 1_000;
 
 /// Strength where the data is too small to choose one.
@@ -189,7 +189,7 @@ pub fn fit_head(
         None if settings.strengths.len() == 1 => settings.strengths[0],
         None => FALLBACK_STRENGTH,
     };
-    let training = folded.training_set(None, n_labels, &settings.class_weight);
+    let training = folded.training_set(None, n_labels, &settings.class_weight, Products::F64);
     let stopping = Stopping { tolerance: FINAL_TOLERANCE, max_evaluations: MAX_EVALUATIONS };
     let start = chosen.as_ref().map(|(_, result)| result.coefficients.view());
     let solution = training.fit(strength, stopping, start, &|| progress.is_cancelled())?;
