@@ -22,8 +22,6 @@ const HISTORY: usize = 10;
 const ARMIJO: f64 = 1e-4;
 /// Share of the slope that may remain after a step (Nocedal & Wright, § 3.1).
 const CURVATURE: f64 = 0.9;
-/// Relative rise of the value that counts as rounding (Hager & Zhang use 1e-6; our values carry nearly all 16 digits).
-const VALUE_NOISE: f64 = 1e-13;
 /// Halvings and doublings before a line search is given up.
 const MAX_LINE_STEPS: usize = 40;
 /// A new trial stays this far, as a share of the bracket, from its ends.
@@ -53,6 +51,8 @@ pub(crate) struct Stopping {
     pub(crate) tolerance: f64,
     /// Evaluations after which a problem is left as it is.
     pub(crate) max_evaluations: usize,
+    /// Relative rise of the value that counts as rounding.
+    pub(crate) noise: f64,
 }
 
 /// Where the minimisation ended.
@@ -181,11 +181,11 @@ impl Search {
         let first = self.n_evaluations == 1;
         if !first {
             let slope = dot(gradient, &self.direction);
-            match self.line.judge(value, slope, self.value, self.slope) {
+            match self.line.judge(value, slope, self.value, self.slope, stopping.noise) {
                 Verdict::Accept => {}
                 Verdict::GiveUp => {
                     // Where rounding hides any further progress, the point found so far is as good as it gets.
-                    let flat = -self.slope <= VALUE_NOISE * self.value;
+                    let flat = -self.slope <= stopping.noise * self.value;
                     self.state = if flat { State::Solved } else { State::Unsolved };
                     return;
                 }
@@ -256,11 +256,11 @@ enum Verdict {
 
 impl Line {
     /// Judges the value and slope at the current step against those at the line's start, and sets the next step.
-    fn judge(&mut self, value: f64, slope: f64, start_value: f64, start_slope: f64) -> Verdict {
+    fn judge(&mut self, value: f64, slope: f64, start_value: f64, start_slope: f64, noise: f64) -> Verdict {
         self.n_steps += 1;
         let steep_enough = slope >= CURVATURE * start_slope;
         let falls = value <= start_value + ARMIJO * self.step * start_slope;
-        let flat = value <= start_value * (1.0 + VALUE_NOISE) && slope <= (2.0 * ARMIJO - 1.0) * start_slope;
+        let flat = value <= start_value * (1.0 + noise) && slope <= (2.0 * ARMIJO - 1.0) * start_slope;
         if steep_enough && (falls || flat) {
             return Verdict::Accept;
         }
@@ -346,7 +346,7 @@ mod tests {
         let valleys = Valleys { scales: vec![1.0, 10.0, 0.3, 3.0, 0.05], n_calls: Default::default() };
         let mut start = Array2::zeros((3, 5));
         start.row_mut(1).assign(&ndarray::Array1::from_shape_fn(5, |j| Valleys::centre(1, j)));
-        let stopping = Stopping { tolerance: 1e-20, max_evaluations: 1_000 };
+        let stopping = Stopping { tolerance: 1e-20, max_evaluations: 1_000, noise: 1e-15 };
         let minimum = minimise(&valleys, start.view(), stopping, &|| false).unwrap();
         for ((problem_idx, j), &x) in minimum.points.indexed_iter() {
             assert!((x - Valleys::centre(problem_idx, j)).abs() < 1e-6, "problem {problem_idx}, parameter {j}: {x}");
@@ -361,7 +361,7 @@ mod tests {
     fn limits_and_interruptions_are_reported() {
         let valleys = Valleys { scales: vec![1.0; 5], n_calls: Default::default() };
         let start = Array2::zeros((2, 5));
-        let stopping = Stopping { tolerance: 0.0, max_evaluations: 2 };
+        let stopping = Stopping { tolerance: 0.0, max_evaluations: 2, noise: 1e-15 };
         assert_eq!(minimise(&valleys, start.view(), stopping, &|| false).unwrap().n_unsolved, 2);
         assert!(matches!(minimise(&valleys, start.view(), stopping, &|| true), Err(HeadError::Interrupted)));
     }

@@ -130,15 +130,20 @@ impl CheckedLogistic {
         check_targets(embeddings.nrows(), targets, n_labels, &settings.class_weight)?;
         let order: Vec<usize> = (0..embeddings.nrows()).collect();
         let design = Design::new(embeddings, &order)?;
+        let products = Products::F64;
+        let stopping = Stopping {
+            tolerance: settings.tolerance,
+            max_evaluations: settings.max_evaluations,
+            noise: products.noise(),
+        };
         let training = TrainingSet {
             design: &design,
             rows: std::slice::from_ref(&(0..design.n_rows())).to_vec(),
             targets,
             n_labels,
             class_weight: &settings.class_weight,
-            products: Products::F64,
+            products,
         };
-        let stopping = Stopping { tolerance: settings.tolerance, max_evaluations: settings.max_evaluations };
         let solution = training.fit(settings.strength, stopping, None, &|| false)?;
         if solution.n_unsolved > 0 {
             let Solution { n_evaluations, n_unsolved, .. } = solution;

@@ -20,6 +20,17 @@ pub(crate) enum Products {
     F64,
 }
 
+impl Products {
+    /// Relative error of values below which a difference means nothing: f64 leaves nearly all of its 16 digits, f32 some of its
+    /// 7 in every row, most of which cancel in the sum.
+    pub(crate) fn noise(self) -> f64 {
+        match self {
+            Self::F32 => 1e-8,
+            Self::F64 => 1e-13,
+        }
+    }
+}
+
 /// A convex loss on logits, in problems of equally many labels each.
 pub(crate) trait RowLoss: Sync {
     /// Labels, and so columns of logits, of each problem.

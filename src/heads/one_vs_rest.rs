@@ -62,7 +62,8 @@ pub(crate) fn fit(
     let positives =
         labels.iter().map(|labels| labels.iter().filter_map(|label| problem_of_label[label.0]).collect()).collect();
     let loss = Sigmoids { positives, weights };
-    let objectives = LinearObjectives::new(training.design, &training.rows, loss, learnable.len(), strength, training.products);
+    let objectives =
+        LinearObjectives::new(training.design, &training.rows, loss, learnable.len(), strength, training.products);
     let minimum = minimise(&objectives, point.view(), stopping, interrupted)?;
 
     let mut coefficients = Array2::zeros((n_labels, n_params));

@@ -1,14 +1,17 @@
 //! Out-of-fold logits of a logistic regression for every strength of the penalty.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::folds::Folds;
+use crate::calibration::platt::Platt;
+use crate::calibration::temperature::Temperature;
+use crate::calibration::{Calibration, CalibrationError};
 use crate::heads::logistic::ClassWeight;
 use crate::heads::{Design, Products, Stopping, TrainingSet};
-use crate::labels::Targets;
+use crate::labels::{Targets, Task};
 use crate::progress::{Event, Progress};
 
 /// The losses of fold models are left at most about half this share above their minimum: scores of strengths then differ
@@ -17,11 +20,15 @@ const CV_TOLERANCE: f64 = 1e-3;
 /// Far more than it takes at that tolerance (4 to 40).
 const MAX_EVALUATIONS: usize = 500;
 
+/// Enough for relative tolerances of the loss of 1e-6 and more: there, gradients are a thousand times their rounding.
+pub(crate) const PRODUCTS: Products = Products::F32;
+
 /// How good one strength was on rows that its models had not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StrengthScore {
     pub strength: f64,
-    /// Cross-entropy per article in nats: of the soft-max (single), or summed over the sigmoids of all labels (multi).
+    /// Cross-entropy per article in nats once the logits are calibrated: of the soft-max (single), or summed over the sigmoids
+    /// of all labels (multi).
     pub log_loss: f64,
     /// Micro-averaged F1 with the best label (single, where it equals accuracy) or all with a positive logit (multi).
     pub f1_micro: f64,
@@ -65,14 +72,13 @@ impl FoldedDesign {
         without_fold: Option<usize>,
         n_labels: usize,
         class_weight: &'a ClassWeight,
-        products: Products,
     ) -> TrainingSet<'a> {
         let n_rows = self.order.len();
         let rows = match without_fold {
             Some(fold_idx) => vec![0..self.bounds[fold_idx], self.bounds[fold_idx + 1]..n_rows],
             None => std::iter::once(0..n_rows).collect(),
         };
-        TrainingSet { design: &self.design, rows, targets: &self.targets, n_labels, class_weight, products }
+        TrainingSet { design: &self.design, rows, targets: &self.targets, n_labels, class_weight, products: PRODUCTS }
     }
 }
 
@@ -88,12 +94,12 @@ pub(crate) fn cross_validate(
     progress: &dyn Progress,
 ) -> Result<Vec<OutOfFold>, TrainError> {
     let n_folds = folded.bounds.len() - 1;
-    let stopping = Stopping { tolerance: CV_TOLERANCE, max_evaluations: MAX_EVALUATIONS };
+    let stopping = Stopping { tolerance: CV_TOLERANCE, max_evaluations: MAX_EVALUATIONS, noise: PRODUCTS.noise() };
     // By fold, then strength: coefficients and logits of the rows held out.
     let paths: Vec<Vec<(Array2<f64>, Array2<f64>)>> = (0..n_folds)
         .into_par_iter()
         .map(|fold_idx| {
-            let training = folded.training_set(Some(fold_idx), n_labels, class_weight, Products::F32);
+            let training = folded.training_set(Some(fold_idx), n_labels, class_weight);
             let mut path: Vec<(Array2<f64>, Array2<f64>)> = Vec::with_capacity(strengths.len());
             for &strength in strengths {
                 let start = path.last().map(|(coefficients, _)| coefficients.view());
@@ -126,43 +132,63 @@ pub(crate) fn cross_validate(
     let mut position = vec![0; folded.order.len()];
     folded.order.iter().enumerate().for_each(|(place, &row_idx)| position[row_idx] = place);
     let targets = folded.targets.select(&position);
-    Ok(results
+    results
         .into_par_iter()
         .map(|(strength, logits, coefficients)| {
-            let (log_loss, f1_micro) = score(logits.view(), &targets);
-            OutOfFold { score: StrengthScore { strength, log_loss, f1_micro }, logits, coefficients }
+            let probabilities = calibrate(logits.view(), &targets, n_labels)?.probabilities(logits.view())?;
+            let log_loss = log_loss(probabilities.view(), &targets);
+            let f1_micro = f1_micro(logits.view(), &targets);
+            Ok(OutOfFold { score: StrengthScore { strength, log_loss, f1_micro }, logits, coefficients })
         })
-        .collect())
+        .collect()
 }
 
-/// Log-loss and micro-F1, as [`StrengthScore`] describes them.
-fn score(logits: ArrayView2<f64>, targets: &Targets) -> (f64, f64) {
-    let (mut log_loss, mut n_hits, mut n_assigned, mut n_relevant) = (0.0, 0usize, 0usize, 0usize);
-    for (row_idx, row) in logits.axis_iter(Axis(0)).enumerate() {
+/// Temperature for single, Platt's lines for multi.
+pub(crate) fn calibrate(
+    logits: ArrayView2<f64>,
+    targets: &Targets,
+    n_labels: usize,
+) -> Result<Calibration, CalibrationError> {
+    Ok(match targets {
+        Targets::Single(labels) => Calibration::Temperature(Temperature::fit(logits, labels)?),
+        Targets::Multi(_) => Calibration::Platt(Platt::fit(logits, targets.indicator(n_labels).view())?),
+    })
+}
+
+/// As [`StrengthScore`] describes it.
+fn log_loss(probabilities: ArrayView2<f64>, targets: &Targets) -> f64 {
+    let log = |probability: f64| probability.max(f64::MIN_POSITIVE).ln();
+    let mut sum = 0.0;
+    for (row_idx, row) in probabilities.rows().into_iter().enumerate() {
+        let own = targets.row(row_idx);
+        sum -= own.iter().map(|label| log(row[label.0])).sum::<f64>();
+        if targets.task() == Task::Multi {
+            sum -= row.iter().map(|&probability| log(1.0 - probability)).sum::<f64>();
+            sum += own.iter().map(|label| log(1.0 - row[label.0])).sum::<f64>();
+        }
+    }
+    sum / probabilities.nrows() as f64
+}
+
+/// As [`StrengthScore`] describes it.
+fn f1_micro(logits: ArrayView2<f64>, targets: &Targets) -> f64 {
+    let (mut n_hits, mut n_assigned, mut n_relevant) = (0usize, 0usize, 0usize);
+    for (row_idx, row) in logits.rows().into_iter().enumerate() {
         let own = targets.row(row_idx);
         n_relevant += own.len();
         match targets {
             Targets::Single(_) => {
                 let peak = row.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
-                log_loss += row.mapv(|logit| (logit - peak).exp()).sum().ln() + peak - row[own[0].0];
                 n_assigned += 1;
                 n_hits += usize::from(row.iter().position(|&logit| logit == peak) == Some(own[0].0));
             }
             Targets::Multi(_) => {
-                log_loss += row.iter().map(|&logit| softplus(logit)).sum::<f64>();
-                log_loss -= own.iter().map(|label| row[label.0]).sum::<f64>();
                 n_assigned += row.iter().filter(|logit| **logit > 0.0).count();
                 n_hits += own.iter().filter(|label| row[label.0] > 0.0).count();
             }
         }
     }
-    let f1_micro = 2.0 * n_hits as f64 / ((n_assigned + n_relevant) as f64).max(1.0);
-    (log_loss / logits.nrows() as f64, f1_micro)
-}
-
-/// `ln(1 + exp(z))` without overflow.
-fn softplus(z: f64) -> f64 {
-    z.max(0.0) + (-z.abs()).exp().ln_1p()
+    2.0 * n_hits as f64 / ((n_assigned + n_relevant) as f64).max(1.0)
 }
 
 #[cfg(test)]
@@ -176,13 +202,14 @@ mod tests {
     fn scores_match_hand_counts() {
         let ln_2 = std::f64::consts::LN_2;
         let single = Targets::Single([0, 1].map(LabelId).to_vec());
-        let (log_loss, accuracy) = score(array![[0.0, 0.0], [100.0, 0.0]].view(), &single);
-        assert!((log_loss - (ln_2 + 100.0) / 2.0).abs() < 1e-12);
-        assert_eq!(accuracy, 0.5);
+        let logits = array![[0.0, 0.0], [100.0, 0.0]];
+        assert_eq!(f1_micro(logits.view(), &single), 0.5);
+        assert!((log_loss(array![[0.5, 0.5], [0.75, 0.25]].view(), &single) - 1.5 * ln_2).abs() < 1e-12);
         // Hits 1, assigned 2, relevant 2.
         let multi = Targets::Multi(vec![vec![LabelId(0), LabelId(1)], vec![]]);
-        let (log_loss, f1_micro) = score(array![[200.0, 0.0], [-200.0, 200.0]].view(), &multi);
-        assert!((log_loss - (ln_2 + 200.0) / 2.0).abs() < 1e-12);
-        assert_eq!(f1_micro, 0.5);
+        assert_eq!(f1_micro(array![[200.0, 0.0], [-200.0, 200.0]].view(), &multi), 0.5);
+        assert!((log_loss(array![[0.5, 0.25], [0.5, 0.0]].view(), &multi) - 2.0 * ln_2).abs() < 1e-12);
+        let impossible = log_loss(array![[0.0, 1.0], [1.0, 0.0]].view(), &multi);
+        assert!(impossible.is_finite() && impossible > 100.0);
     }
 }

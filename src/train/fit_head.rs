@@ -5,12 +5,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::cross_validate::{FoldedDesign, StrengthScore, cross_validate};
+use super::cross_validate::{FoldedDesign, PRODUCTS, StrengthScore, calibrate, cross_validate};
 use super::folds::Folds;
+use crate::calibration::Calibration;
 use crate::calibration::thresholds::{Aim, Thresholds, decide};
-use crate::calibration::{Calibration, platt::Platt, temperature::Temperature};
 use crate::heads::logistic::{ClassWeight, check_class_weight, check_strength, check_targets};
-use crate::heads::{LinearHead, Products, Stopping};
+use crate::heads::{LinearHead, Stopping};
 use crate::labels::{LabelSet, Targets, Task};
 use crate::progress::{Event, Progress};
 
@@ -54,7 +54,7 @@ pub struct HeadSettings {
 impl Default for HeadSettings {
     fn default() -> Self {
         Self {
-            strengths: vec![0.1, 1.0, 10.0, 100.0],
+            strengths: vec![0.3, 1.0, 3.0, 10.0, 30.0, 100.0],
             n_folds: 5,
             class_weight: ClassWeight::Uniform,
             aim: Aim::F1,
@@ -83,7 +83,10 @@ impl HeadSettings {
             let found = self.n_folds.to_string();
             return Err(TrainError::Setting { name: "n_folds", found, expected: "at least 2" });
         }
-        self.aim.check()?;
+        if self.aim.check().is_err() {
+            let found = self.aim.to_string();
+            return Err(TrainError::Setting { name: "aim", found, expected: "a number between 0 and 1" });
+        }
         self.strengths.sort_by(f64::total_cmp);
         self.strengths.dedup();
         Ok(CheckedHeadSettings(self))
@@ -128,11 +131,18 @@ pub struct CvReport {
 /// Chooses the strength of the penalty by cross-validation, fits the head on all articles, and calibration and thresholds on
 /// the out-of-fold logits.
 ///
-/// The strength is the one with the smallest out-of-fold log-loss … see [`choose`].
+/// # Strength
+/// The one with the smallest log-loss out of fold, once the logits are calibrated there: a strong penalty makes a head timid, which
+/// calibration mends, so it must not decide (Berta, Bach & Jordan, *Rethinking Early Stopping: Refine, Then Calibrate*,
+/// 2025). Measured with all-MiniLM-L6-v2 and strengths 0.1, 1, 10, 100, 1000, test accuracy by calibrated log-loss, plain
+/// log-loss, accuracy (means of ten draws of 8 or 16 articles per label): AG News at 8 73.0, 72.9, 73.2, at 16 79.6, 78.5, 79.4; TREC
+/// at 8 56.3, 56.2, 55.9; BANKING77 at 8 83.8, 83.8, 83.7; SST-5 in full 42.6, 42.6, 42.0. Strengths half a decade apart
+/// bring up to 0.8 points over whole ones (CAP 55.2 to 56.0, White House 77.0 to 77.8).
 ///
 /// # Small data
-/// A label needs two articles before one of them can be held out. With fewer than two such labels (single) or none (multi) there is no cross-validation: the strength is the
-/// only one given or else 10, probabilities stay uncalibrated, and thresholds are 0.5 or what [`Aim::Fixed`] says.
+/// A label needs two articles before one of them can be held out. With fewer than two such labels (single) or none (multi) there
+/// is no cross-validation: the strength is the only one given or else 10, probabilities stay uncalibrated, and thresholds are
+/// 0.5 or what [`Aim::Fixed`] says. A warning tells so.
 ///
 /// # Shapes
 /// * `embeddings` `[n_articles, hidden_size]`
@@ -189,8 +199,8 @@ pub fn fit_head(
         None if settings.strengths.len() == 1 => settings.strengths[0],
         None => FALLBACK_STRENGTH,
     };
-    let training = folded.training_set(None, n_labels, &settings.class_weight, Products::F64);
-    let stopping = Stopping { tolerance: FINAL_TOLERANCE, max_evaluations: MAX_EVALUATIONS };
+    let training = folded.training_set(None, n_labels, &settings.class_weight);
+    let stopping = Stopping { tolerance: FINAL_TOLERANCE, max_evaluations: MAX_EVALUATIONS, noise: PRODUCTS.noise() };
     let start = chosen.as_ref().map(|(_, result)| result.coefficients.view());
     let solution = training.fit(strength, stopping, start, &|| progress.is_cancelled())?;
     if solution.n_unsolved > 0 {
@@ -226,7 +236,7 @@ pub fn fit_head(
     Ok(fitted)
 }
 
-/// Index of the strength to take.
+/// Index of the strength with the smallest log-loss, among equals of the strongest penalty.
 fn choose(scores: &[StrengthScore]) -> usize {
     let best = scores.iter().map(|score| score.log_loss).fold(f64::INFINITY, f64::min);
     scores.iter().position(|score| score.log_loss <= best).unwrap_or(0)
@@ -265,14 +275,9 @@ impl Decider {
         n_labels: usize,
         settings: &HeadSettings,
     ) -> Result<Self, TrainError> {
-        let calibration = match (settings.calibration, targets) {
-            (CalibrationChoice::Off, _) => Calibration::identity(targets.task(), n_labels),
-            (CalibrationChoice::Fitted, Targets::Single(labels)) => {
-                Calibration::Temperature(Temperature::fit(logits, labels)?)
-            }
-            (CalibrationChoice::Fitted, Targets::Multi(_)) => {
-                Calibration::Platt(Platt::fit(logits, targets.indicator(n_labels).view())?)
-            }
+        let calibration = match settings.calibration {
+            CalibrationChoice::Off => Calibration::identity(targets.task(), n_labels),
+            CalibrationChoice::Fitted => calibrate(logits, targets, n_labels)?,
         };
         let thresholds = match targets.task() {
             Task::Single => None,
@@ -313,4 +318,242 @@ fn cross_fit(
         }
     }
     Ok((probabilities, decisions))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rand::RngExt;
+
+    use super::*;
+    use crate::heads::HeadError;
+    use crate::labels::LabelId;
+    use crate::progress::Silent;
+    use crate::rng::generator;
+
+    /// Articles around one centre per label; for multi-label tasks some have a second label or none.
+    fn corpus(n_articles: usize, n_labels: usize, task: Task) -> (Array2<f32>, Targets, LabelSet) {
+        let mut rng = generator(4, "corpus");
+        let hidden_size = n_labels + 4;
+        let mut x = Array2::from_shape_simple_fn((n_articles, hidden_size), || rng.random_range(-0.5..0.5f32));
+        let mut rows = Vec::new();
+        for row_idx in 0..n_articles {
+            let mut own = vec![LabelId(row_idx % n_labels)];
+            if task == Task::Multi {
+                match rng.random_range(0..4) {
+                    0 => own.clear(),
+                    1 => own.push(LabelId((row_idx + 1) % n_labels)),
+                    _ => {}
+                }
+                own.sort();
+            }
+            own.iter().for_each(|label| x[[row_idx, label.0]] += 0.8);
+            rows.push(own);
+        }
+        let targets = match task {
+            Task::Single => Targets::Single(rows.into_iter().flatten().collect()),
+            Task::Multi => Targets::Multi(rows),
+        };
+        let labels = LabelSet::from_names((0..n_labels).map(|label_idx| format!("topic {label_idx}"))).unwrap();
+        (x, targets, labels)
+    }
+
+    fn fit(x: &Array2<f32>, targets: &Targets, labels: &LabelSet, settings: HeadSettings) -> FittedHead {
+        fit_head(x.view(), targets, labels, &settings.check().unwrap(), &Silent).unwrap()
+    }
+
+    #[test]
+    fn the_same_bytes_at_any_number_of_threads() {
+        for task in [Task::Single, Task::Multi] {
+            let (x, targets, labels) = corpus(900, 5, task);
+            let fitted: Vec<FittedHead> = [1, 2, 3]
+                .into_iter()
+                .map(|n_threads| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+                    pool.install(|| fit(&x, &targets, &labels, HeadSettings::default()))
+                })
+                .collect();
+            assert!(fitted.windows(2).all(|pair| pair[0] == pair[1]), "{task}");
+            let other = fit(&x, &targets, &labels, HeadSettings { seed: 1, ..Default::default() });
+            assert_ne!(other.cv.unwrap().folds, fitted[0].cv.as_ref().unwrap().folds);
+        }
+    }
+
+    #[test]
+    fn topics_are_learned_and_judged_on_unseen_articles() {
+        for task in [Task::Single, Task::Multi] {
+            let (x, targets, labels) = corpus(400, 4, task);
+            let fitted = fit(&x, &targets, &labels, HeadSettings::default());
+            let cv = fitted.cv.as_ref().unwrap();
+            let truth = targets.indicator(4);
+            let n_right = |decisions: &Array2<bool>| decisions.iter().zip(&truth).filter(|(a, b)| a == b).count();
+            assert!(n_right(&cv.oof_decisions) > 1_600 * 85 / 100, "{task}: {}", n_right(&cv.oof_decisions));
+            assert_eq!(cv.strengths.len(), 6);
+            let best = cv.strengths.iter().map(|score| score.log_loss).fold(f64::INFINITY, f64::min);
+            let chosen = cv.strengths.iter().find(|score| score.strength == fitted.strength).unwrap();
+            assert_eq!(chosen.log_loss, best);
+            assert_eq!(fitted.thresholds.is_some(), task == Task::Multi);
+            assert_eq!(fitted.calibration.task(), task);
+            assert!(cv.oof_probabilities.iter().all(|p| (0.0..=1.0).contains(p)));
+        }
+    }
+
+    #[test]
+    fn articles_that_are_noise_are_not_praised() {
+        // Labels by lot: decisions tuned on the rows they are judged on would look better than chance.
+        let mut rng = generator(6, "noise");
+        let x = Array2::from_shape_simple_fn((300, 20), || rng.random_range(-1.0..1.0f32));
+        let targets = Targets::Single((0..300).map(|_| LabelId(rng.random_range(0..2))).collect());
+        let labels = LabelSet::from_names(["a", "b"]).unwrap();
+        let cv = fit(&x, &targets, &labels, HeadSettings::default()).cv.unwrap();
+        let hits = targets.indicator(2).iter().zip(&cv.oof_decisions).filter(|(a, b)| **a && **b).count();
+        // Three standard deviations around one half.
+        assert!((150 - 26..=150 + 26).contains(&hits), "{hits}");
+        assert!(cv.oof_probabilities.iter().all(|p| (0.2..0.8).contains(p)));
+    }
+
+    #[test]
+    fn tiny_data_falls_back_as_documented() {
+        let labels = LabelSet::from_names(["a", "b"]).unwrap();
+        let x = Array2::<f32>::eye(2);
+        let single = Targets::Single(vec![LabelId(0), LabelId(1)]);
+        let fitted = fit(&x, &single, &labels, HeadSettings::default());
+        assert_eq!((fitted.strength, fitted.cv.is_none(), fitted.thresholds), (FALLBACK_STRENGTH, true, None));
+        assert_eq!(fitted.calibration, Calibration::identity(Task::Single, 2));
+        let multi = Targets::Multi(vec![vec![LabelId(0)], vec![LabelId(1)]]);
+        let settings = HeadSettings { strengths: vec![3.0], aim: Aim::Fixed(0.3), ..Default::default() };
+        let fitted = fit(&x, &multi, &labels, settings);
+        assert_eq!((fitted.strength, fitted.thresholds.unwrap().as_slice()), (3.0, [0.3, 0.3].as_slice()));
+        // Two of each label are enough.
+        let x = ndarray::array![[1.0f32, 0.0], [0.0, 1.0], [1.0, 0.1], [0.1, 1.0]];
+        let single = Targets::Single([0, 1, 0, 1].map(LabelId).to_vec());
+        assert!(fit(&x, &single, &labels, HeadSettings::default()).cv.is_some());
+    }
+
+    #[test]
+    fn a_rare_and_a_missing_label_do_no_harm() {
+        for task in [Task::Single, Task::Multi] {
+            let (x, targets, _) = corpus(60, 3, task);
+            let labels = LabelSet::from_names(["a", "b", "c", "never", "once"]).unwrap();
+            let targets = match targets {
+                Targets::Single(mut rows) => {
+                    rows[7] = LabelId(4);
+                    Targets::Single(rows)
+                }
+                Targets::Multi(mut rows) => {
+                    rows[7].push(LabelId(4));
+                    Targets::Multi(rows)
+                }
+            };
+            let warnings = Warnings::default();
+            let settings = HeadSettings::default().check().unwrap();
+            let fitted = fit_head(x.view(), &targets, &labels, &settings, &warnings).unwrap();
+            let probabilities = fitted.calibration.probabilities(fitted.cv.unwrap().oof_logits.view()).unwrap();
+            assert!(probabilities.iter().all(|p| p.is_finite()));
+            assert!(probabilities.column(3).iter().all(|p| *p < 0.1), "{task}: {}", probabilities.column(3));
+            let warnings = warnings.0.into_inner().unwrap();
+            assert_eq!(warnings, ["no training article has label never", "only one training article has label once"]);
+        }
+    }
+
+    #[derive(Default)]
+    struct Warnings(Mutex<Vec<String>>);
+
+    impl Progress for Warnings {
+        fn event(&self, event: Event<'_>) {
+            if let Event::Warning { message } = event {
+                self.0.lock().unwrap().push(message.to_owned());
+            }
+        }
+    }
+
+    /// Says stop after some steps.
+    struct Impatient {
+        n_steps: AtomicUsize,
+        limit: usize,
+    }
+
+    impl Progress for Impatient {
+        fn event(&self, event: Event<'_>) {
+            if let Event::Advanced { n_items, .. } = event {
+                self.n_steps.fetch_add(n_items as usize, Ordering::Relaxed);
+            }
+        }
+
+        fn is_cancelled(&self) -> bool {
+            self.n_steps.load(Ordering::Relaxed) >= self.limit
+        }
+    }
+
+    #[test]
+    fn work_is_counted_and_can_be_stopped() {
+        let (x, targets, labels) = corpus(100, 3, Task::Single);
+        let settings = HeadSettings::default().check().unwrap();
+        let run = |limit| {
+            let progress = Impatient { n_steps: AtomicUsize::new(0), limit };
+            let result = fit_head(x.view(), &targets, &labels, &settings, &progress);
+            (result.map(|_| ()), progress.n_steps.into_inner())
+        };
+        assert_eq!(run(usize::MAX), (Ok(()), 5 * 6 + 1));
+        assert_eq!(run(0), (Err(TrainError::Interrupted), 0));
+        assert_eq!(run(3).0, Err(TrainError::Interrupted));
+    }
+
+    #[test]
+    fn settings_and_data_that_cannot_work_are_named() {
+        let base = HeadSettings::default;
+        for (settings, expected) in [
+            (HeadSettings { strengths: vec![], ..base() }, "head setting `strengths` is empty"),
+            (HeadSettings { n_folds: 1, ..base() }, "head setting `n_folds` is 1, expected at least 2"),
+            (HeadSettings { aim: Aim::Fixed(2.0), ..base() }, "head setting `aim` is fixed=2, expected a number"),
+            (HeadSettings { strengths: vec![-1.0], ..base() }, "head setting `strength` is -1"),
+        ] {
+            let error = settings.check().unwrap_err();
+            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let message = format!("{error}: {source}");
+            assert!(message.contains(expected), "{message}");
+        }
+        let checked = HeadSettings { strengths: vec![10.0, 1.0, 10.0], ..base() }.check().unwrap();
+        assert_eq!(checked.get().strengths, [1.0, 10.0]);
+
+        let (mut x, targets, labels) = corpus(30, 3, Task::Single);
+        let settings = base().check().unwrap();
+        let error = |x: &Array2<f32>, targets: &Targets, labels: &LabelSet| match fit_head(
+            x.view(),
+            targets,
+            labels,
+            &settings,
+            &Silent,
+        )
+        .unwrap_err()
+        {
+            TrainError::Head(error) => error,
+            other => panic!("{other}"),
+        };
+        let two = LabelSet::from_names(["a", "b"]).unwrap();
+        assert!(matches!(error(&x, &targets, &two), HeadError::LabelOutOfRange { label_idx: 2, n_labels: 2, .. }));
+        assert!(matches!(error(&x, &targets.select(&[0, 1]), &labels), HeadError::RowCount { n_targets: 2, .. }));
+        let same = targets.select(&[0; 30]);
+        assert!(matches!(error(&x, &same, &labels), HeadError::TooFewLabels { n_present: 1, .. }));
+        x[[17, 2]] = f32::NAN;
+        assert!(matches!(error(&x, &targets, &labels), HeadError::NonFinite { row_idx: 17, column_idx: 2, .. }));
+    }
+
+    #[test]
+    fn settings_are_plain_json_with_defaults() {
+        let json = r#"{"n_folds": 3, "aim": "precision>=0.9", "class_weight": "balanced", "calibration": "off"}"#;
+        let settings: HeadSettings = serde_json::from_str(json).unwrap();
+        let expected = HeadSettings {
+            n_folds: 3,
+            aim: Aim::Precision(0.9),
+            class_weight: ClassWeight::Balanced,
+            calibration: CalibrationChoice::Off,
+            ..Default::default()
+        };
+        assert_eq!(settings, expected);
+        assert_eq!(serde_json::from_str::<HeadSettings>(&serde_json::to_string(&settings).unwrap()).unwrap(), settings);
+        assert!(serde_json::from_str::<HeadSettings>(r#"{"n_fold": 3}"#).is_err());
+    }
 }

@@ -20,8 +20,6 @@ use crate::heads::HeadError;
 pub enum TrainError {
     #[error("head setting `{name}` is {found}, expected {expected}")]
     Setting { name: &'static str, found: String, expected: &'static str },
-    #[error("targets are for {n_targets} labels at least, the label set has {n_labels}")]
-    Labels { n_targets: usize, n_labels: usize },
     #[error("cannot fit the head")]
     Head(#[source] HeadError),
     #[error("cannot calibrate the head")]
