@@ -67,8 +67,8 @@ pub(crate) fn fit(
     let minimum = minimise(&objectives, point.view(), stopping, interrupted)?;
 
     let mut coefficients = Array2::zeros((n_labels, n_params));
-    for label_idx in 0..n_labels {
-        match problem_of_label[label_idx] {
+    for (label_idx, problem_idx) in problem_of_label.into_iter().enumerate() {
+        match problem_idx {
             Some(problem_idx) => coefficients.row_mut(label_idx).assign(&minimum.points.row(problem_idx)),
             None => {
                 let (n_positive, n_negative) = (support[label_idx] as f64, (n_rows - support[label_idx]) as f64);
@@ -157,9 +157,9 @@ impl RowLoss for Sigmoids {
             }
             sums.residuals.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += value);
         }
-        for column in 0..n_columns {
-            sums.losses[column] += negative_weights[column] * (hinges[column] + products[column].ln());
-            sums.curvatures[column] += negative_weights[column] * curvatures[column];
+        for (column, weight) in negative_weights.into_iter().enumerate() {
+            sums.losses[column] += weight * (hinges[column] + products[column].ln());
+            sums.curvatures[column] += weight * curvatures[column];
         }
     }
 }
