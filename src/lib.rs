@@ -6,7 +6,8 @@
 //! 2. [`data`], [`text`], [`kernels`]: articles from files, tokens and windows, numeric kernels
 //! 3. [`encoder`], [`heads`], [`calibration`], [`metrics`]: text to embedding, embedding to logits, logits to
 //!    probabilities and labels, and how good they are
-//! 4. [`train`]: head, calibration and thresholds fitted to labelled embeddings
+//! 6. [`train`]: head, calibration and thresholds fitted to labelled embeddings
+//! 7. [`report`]: evaluation results as data, quality gates, an HTML page
 
 pub mod labels;
 pub mod progress;
@@ -21,4 +22,7 @@ pub mod encoder;
 pub mod heads;
 pub mod metrics;
 
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod report;
 pub mod train;

@@ -1,12 +1,30 @@
 //! Text to embedding: a tokenizer, a transformer, pooling.
 
 pub mod arch;
+pub mod candle;
+pub mod config;
+pub mod cpu;
+pub mod pooling;
+pub mod source;
 pub mod weights;
 
-use ndarray::Array2;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ndarray::{Array2, ArrayView2};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::text::pack::PackedBatch;
+use crate::progress::{Event, Progress, Silent};
+use crate::text::pack::{PackedBatch, plan_batches};
+use crate::text::windows::{LongText, WindowSettings};
+use crate::text::{TextError, TextTokenizer, TitledText, TokenizerSettings};
+use arch::{Activation, Architecture};
+use candle::{CandleExecutor, DeviceChoice};
+use config::{ConfigError, FolderConfig, TailModule};
+use pooling::{PoolingMode, TailStep, WindowPooling, apply_tail, combine_windows, pool_window};
+use weights::{Checkpoint, Weights, WeightsError};
 
 /// Runs the transformer: token ids to the last layer's hidden states.
 ///
@@ -37,4 +55,504 @@ pub enum ExecutorError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// Number format of the encoder's weights and products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    #[default]
+    F32,
+    Bf16,
+    Int8,
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExecutorChoice {
+    /// [`candle::CandleExecutor`] on a device.
+    Candle(DeviceChoice),
+}
+
+impl Default for ExecutorChoice {
+    fn default() -> Self {
+        Self::Candle(DeviceChoice::Cpu)
+    }
+}
+
+impl ExecutorChoice {
+    /// Every executor there is, and the precisions it has.
+    fn build(
+        self,
+        precision: Precision,
+        architecture: &Architecture,
+        weights: Weights,
+    ) -> Result<Box<dyn Executor>, EncoderError> {
+        match (self, precision) {
+            (Self::Candle(device), Precision::F32) => {
+                Ok(Box::new(CandleExecutor::new(architecture, weights, device.open()?)?))
+            }
+            (Self::Candle(_), _) => Err(EncoderError::Precision { precision, executor: "candle", supported: "f32" }),
+        }
+    }
+}
+
+/// What stands before every text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptChoice {
+    /// The encoder's own default prompt, if it has one.
+    #[default]
+    Default,
+    /// Nothing.
+    None,
+    /// One of the encoder's prompts, by name.
+    Named(String),
+    /// This text.
+    Text(String),
+}
+
+/// How an encoder is run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EncoderSettings {
+    pub precision: Precision,
+    pub executor: ExecutorChoice,
+    pub prompt: PromptChoice,
+}
+
+/// Why an encoder could not be loaded or run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EncoderError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Text(#[from] TextError),
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    #[error("precision {precision} is not in this version of the {executor} executor; supported: {supported}")]
+    Precision { precision: Precision, executor: &'static str, supported: &'static str },
+    #[error("{what} are not in this build: it lacks the feature `{feature}`")]
+    FeatureMissing { what: &'static str, feature: &'static str },
+    #[error("the encoder has no prompt `{name}`; it has: {}", known.join(", "))]
+    UnknownPrompt { name: String, known: Vec<String> },
+    #[error("the encoder leaves the prompt out of pooling, which is not supported: use it without a prompt")]
+    PromptNotPooled,
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What `encoder inspect` shows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EncoderInfo {
+    pub model_type: String,
+    /// Numbers in all tensors that are used.
+    pub n_parameters: usize,
+    pub vocab_size: usize,
+    pub n_layers: usize,
+    pub n_heads: usize,
+    /// Width of the transformer.
+    pub transformer_hidden_size: usize,
+    pub intermediate_size: usize,
+    pub activation: Activation,
+    /// The longest window possible.
+    pub n_positions: usize,
+    /// Tokens of a window unless settings say otherwise.
+    pub max_tokens: usize,
+    pub pooling: Vec<PoolingMode>,
+    /// Widths after each dense layer.
+    pub dense: Vec<usize>,
+    pub normalizes: bool,
+    /// Width of an embedding.
+    pub hidden_size: usize,
+    pub prompts: Vec<(String, String)>,
+    pub default_prompt_name: Option<String>,
+    /// What stands before every text as this encoder is set.
+    pub prompt: String,
+    pub executor: String,
+    pub precision: Precision,
+    /// What was not as expected in the folder, though it can be run.
+    pub warnings: Vec<String>,
+}
+
+/// Text to embedding.
+///
+/// Loaded once and shared: all methods take `&self` and may run on several threads.
+pub struct Encoder {
+    tokenizer: TextTokenizer,
+    executor: Box<dyn Executor>,
+    tail: Vec<TailStep>,
+    info: EncoderInfo,
+}
+
+/// Padded tokens of a batch where the caller has no opinion: enough for full speed, while attention scores of 256-token windows
+/// in 12 heads stay at 50 MB per thread.
+pub const DEFAULT_TOKEN_BUDGET: usize = 4096;
+
+impl Encoder {
+    /// Loads an encoder in the format of sentence-transformers from its folder.
+    ///
+    /// # Errors
+    /// A file is missing or malformed, or asks for something that is not supported; the message names it.
+    pub fn from_folder(folder: &Path, settings: &EncoderSettings) -> Result<Self, EncoderError> {
+        let config = FolderConfig::read(folder)?;
+        let prompt = choose_prompt(&config, &settings.prompt)?;
+        let mut architecture = config.architecture;
+        let n_positions = architecture.max_tokens();
+        let tokenizer = TextTokenizer::new(
+            &config.tokenizer_json,
+            TokenizerSettings {
+                max_tokens: config.max_tokens,
+                n_positions,
+                prompt,
+                do_lower_case: config.do_lower_case,
+            },
+        )?;
+        tokenizer.check(&WindowSettings::default())?;
+        let mut warnings = config.warnings;
+        if tokenizer.n_token_ids() > architecture.vocab_size {
+            warnings.push(format!(
+                "the tokenizer knows {} tokens, the transformer {}: texts that hold one of the others fail",
+                tokenizer.n_token_ids(),
+                architecture.vocab_size
+            ));
+        }
+
+        let checkpoint = Checkpoint::open(&config.transformer_folder)?;
+        architecture.names.prefix = checkpoint.prefix_of(architecture.names.word_embeddings)?;
+        let weights = checkpoint.read(|name| architecture.names.is_wanted(name))?;
+        let mut n_parameters = weights.n_parameters();
+        let executor = settings.executor.build(settings.precision, &architecture, weights)?;
+
+        let mut hidden_size = architecture.hidden_size * config.pooling.len();
+        let (mut tail, mut dense) = (Vec::new(), Vec::new());
+        for module in config.tail {
+            tail.push(match module {
+                TailModule::Normalize => TailStep::Normalize,
+                TailModule::Dense { folder, in_features, out_features, bias, activation } => {
+                    let mut weights = Checkpoint::open(&folder)?.read(|name| name.starts_with("linear."))?;
+                    n_parameters += weights.n_parameters();
+                    hidden_size = out_features;
+                    dense.push(out_features);
+                    let weight = weights.take_matrix("linear.weight", out_features, in_features)?;
+                    let bias = if bias { Some(weights.take_vector("linear.bias", out_features)?) } else { None };
+                    TailStep::Dense { weight, bias, activation }
+                }
+            });
+        }
+
+        let info = EncoderInfo {
+            n_parameters,
+            vocab_size: architecture.vocab_size,
+            n_layers: architecture.n_layers,
+            n_heads: architecture.n_heads,
+            transformer_hidden_size: architecture.hidden_size,
+            intermediate_size: architecture.intermediate_size,
+            activation: architecture.activation,
+            n_positions,
+            model_type: architecture.model_type,
+            max_tokens: tokenizer.max_tokens(),
+            pooling: config.pooling,
+            dense,
+            normalizes: matches!(tail.last(), Some(TailStep::Normalize)),
+            hidden_size,
+            prompts: config.prompts,
+            default_prompt_name: config.default_prompt_name,
+            prompt: tokenizer.prompt().to_owned(),
+            executor: executor.name(),
+            precision: settings.precision,
+            warnings,
+        };
+        Ok(Self { tokenizer, executor, tail, info })
+    }
+
+    /// Width of an embedding.
+    pub fn hidden_size(&self) -> usize {
+        self.info.hidden_size
+    }
+
+    /// Tokens of a window, special tokens included, unless settings say otherwise.
+    pub fn max_tokens(&self) -> usize {
+        self.info.max_tokens
+    }
+
+    /// The tokenizer, with this encoder's limits and prompt.
+    pub fn tokenizer(&self) -> &TextTokenizer {
+        &self.tokenizer
+    }
+
+    /// What this encoder is.
+    pub fn info(&self) -> &EncoderInfo {
+        &self.info
+    }
+
+    /// Embeddings of texts as sentence-transformers' `encode` gives them: each from its first `max_tokens` tokens.
+    ///
+    /// # Shapes
+    /// Returns `[n_texts, hidden_size]`.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::tokenize`] and [`Encoder::encode_windows`].
+    pub fn encode(&self, texts: &[&str]) -> Result<Array2<f32>, EncoderError> {
+        let articles: Vec<TitledText<'_>> = texts.iter().map(|text| TitledText::untitled(text)).collect();
+        let settings = WindowSettings { long_text: LongText::Truncate, ..Default::default() };
+        let tokenized = self.tokenizer.tokenize(&articles, &settings)?;
+        let windows: Vec<Vec<u32>> = tokenized.into_iter().flat_map(|article| article.windows).collect();
+        self.encode_windows(&windows, DEFAULT_TOKEN_BUDGET, &Silent)
+    }
+
+    /// Embeddings of windows: hidden states, pooled, then the dense layers and normalisation the encoder has.
+    ///
+    /// Windows are grouped by length into batches of at most `token_budget` padded tokens. The threads of the current rayon pool take
+    /// batches from the list, each computing its batch alone, so the result does not depend on their number; how windows are
+    /// batched changes it by rounding only. `progress` hears of every batch: [`Event::Advanced`] with its windows and tokens.
+    ///
+    /// # Shapes
+    /// Returns `[windows.len(), hidden_size]`, in the order of `windows`.
+    ///
+    /// # Errors
+    /// As [`Executor::hidden_states`]; [`EncoderError::Interrupted`] when `progress` says to stop.
+    pub fn encode_windows(
+        &self,
+        windows: &[Vec<u32>],
+        token_budget: usize,
+        progress: &dyn Progress,
+    ) -> Result<Array2<f32>, EncoderError> {
+        let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
+        let batches = plan_batches(&lengths, token_budget);
+        let embeddings = Mutex::new(Array2::zeros((windows.len(), self.hidden_size())));
+        let first_error: Mutex<Option<(usize, EncoderError)>> = Mutex::new(None);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let batch_idx = next.fetch_add(1, Ordering::Relaxed);
+                let Some(batch) = batches.get(batch_idx) else { return };
+                let result = if progress.is_cancelled() {
+                    Err(EncoderError::Interrupted)
+                } else {
+                    self.encode_batch(windows, batch)
+                };
+                match result {
+                    Ok(rows) => {
+                        let mut embeddings = embeddings.lock().expect("no thread panics while it copies rows");
+                        for (&window_idx, row) in batch.iter().zip(rows.rows()) {
+                            embeddings.row_mut(window_idx).assign(&row);
+                        }
+                        drop(embeddings);
+                        let n_tokens = batch.iter().map(|&i| lengths[i] as u64).sum();
+                        progress.event(Event::Advanced { n_items: batch.len() as u64, n_tokens });
+                    }
+                    Err(error) => {
+                        // No new batches; of the errors under way, the one of the earliest batch is reported.
+                        next.store(batches.len(), Ordering::Relaxed);
+                        let mut first = first_error.lock().expect("no thread panics while it compares");
+                        if first.as_ref().is_none_or(|(earlier, _)| batch_idx < *earlier) {
+                            *first = Some((batch_idx, error));
+                        }
+                        return;
+                    }
+                }
+            }
+        };
+        // One loop per thread rather than a parallel iterator: batches start in order, the largest first.
+        rayon::scope(|scope| {
+            for _ in 0..rayon::current_num_threads().min(batches.len()) {
+                scope.spawn(|_| work());
+            }
+        });
+        match first_error.into_inner().expect("no thread panics while it compares") {
+            Some((_, error)) => Err(error),
+            None => Ok(embeddings.into_inner().expect("no thread panics while it copies rows")),
+        }
+    }
+
+    /// One embedding per article from those of its windows; see [`combine_windows`].
+    pub fn combine(&self, windows: ArrayView2<f32>, n_windows: &[usize], pooling: WindowPooling) -> Array2<f32> {
+        combine_windows(windows, n_windows, pooling, self.info.normalizes)
+    }
+
+    fn encode_batch(&self, windows: &[Vec<u32>], batch: &[usize]) -> Result<Array2<f32>, EncoderError> {
+        let packed = PackedBatch::new(batch.iter().map(|&i| windows[i].as_slice()));
+        let hidden = self.executor.hidden_states(&packed)?;
+        let modes = &self.info.pooling;
+        let mut pooled = Array2::zeros((batch.len(), modes.len() * hidden.ncols()));
+        for (range, row) in packed.windows().zip(pooled.rows_mut()) {
+            pool_window(hidden.slice(ndarray::s![range, ..]), modes, row);
+        }
+        Ok(apply_tail(pooled, &self.tail))
+    }
+}
+
+fn choose_prompt(config: &FolderConfig, choice: &PromptChoice) -> Result<String, EncoderError> {
+    let named = |name: &str| {
+        config.prompts.iter().find(|(known, _)| known == name).map(|(_, text)| text.clone()).ok_or_else(|| {
+            let known = config.prompts.iter().map(|(name, _)| name.clone()).collect();
+            EncoderError::UnknownPrompt { name: name.to_owned(), known }
+        })
+    };
+    let prompt = match choice {
+        PromptChoice::None => String::new(),
+        PromptChoice::Text(text) => text.clone(),
+        PromptChoice::Named(name) => named(name)?,
+        PromptChoice::Default => config.default_prompt_name.as_deref().map(named).transpose()?.unwrap_or_default(),
+    };
+    if config.include_prompt || prompt.is_empty() { Ok(prompt) } else { Err(EncoderError::PromptNotPooled) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicBool, AtomicU64};
+
+    const TINY: &str = "tiny-bert-cls-dense";
+
+    fn folder(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name)
+    }
+
+    fn load(settings: &EncoderSettings) -> Result<Encoder, EncoderError> {
+        Encoder::from_folder(&folder(TINY), settings)
+    }
+
+    fn with_prompt(prompt: PromptChoice) -> EncoderSettings {
+        EncoderSettings { prompt, ..Default::default() }
+    }
+
+    #[derive(Default)]
+    struct Listener {
+        n_items: AtomicU64,
+        n_tokens: AtomicU64,
+        is_cancelled: AtomicBool,
+    }
+
+    impl Progress for Listener {
+        fn event(&self, event: Event<'_>) {
+            if let Event::Advanced { n_items, n_tokens } = event {
+                self.n_items.fetch_add(n_items, Ordering::Relaxed);
+                self.n_tokens.fetch_add(n_tokens, Ordering::Relaxed);
+            }
+        }
+
+        fn is_cancelled(&self) -> bool {
+            self.is_cancelled.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn info_tells_what_the_folder_says() {
+        let encoder = load(&EncoderSettings::default()).unwrap();
+        let info = encoder.info();
+        assert_eq!((encoder.hidden_size(), encoder.max_tokens(), info.n_positions), (24, 48, 64));
+        assert_eq!((&info.pooling, &info.dense, info.normalizes), (&vec![PoolingMode::Cls], &vec![24], true));
+        // Embeddings, their norm, two layers of 4 attention matrices, 2 others and 2 norms, the dense layer.
+        let layer = 4 * (32 * 32 + 32) + (32 * 64 + 64) + (64 * 32 + 32) + 2 * 64;
+        assert_eq!(info.n_parameters, (400 + 64 + 2) * 32 + 64 + 2 * layer + (32 * 24 + 24));
+        assert_eq!((info.prompt.as_str(), info.executor.as_str()), ("passage: ", "candle cpu f32"));
+        assert!(info.warnings.is_empty());
+        assert_eq!(serde_json::to_value(info).unwrap()["activation"], "gelu");
+    }
+
+    #[test]
+    fn prompts_are_chosen_by_name_or_given() {
+        let prompt = |choice| load(&with_prompt(choice)).map(|encoder| encoder.info().prompt.clone());
+        assert_eq!(prompt(PromptChoice::None).unwrap(), "");
+        assert_eq!(prompt(PromptChoice::Named("query".to_owned())).unwrap(), "query: ");
+        assert_eq!(prompt(PromptChoice::Text("x ".to_owned())).unwrap(), "x ");
+        let message = prompt(PromptChoice::Named("title".to_owned())).unwrap_err().to_string();
+        assert!(message.contains("no prompt `title`") && message.contains("query"), "{message}");
+
+        let named = load(&with_prompt(PromptChoice::Named("query".to_owned()))).unwrap();
+        let none = load(&with_prompt(PromptChoice::None)).unwrap();
+        assert_eq!(named.encode(&["peace"]).unwrap(), none.encode(&["query: peace"]).unwrap());
+    }
+
+    #[test]
+    fn what_this_build_lacks_is_named() {
+        for precision in [Precision::Bf16, Precision::Int8] {
+            let error = load(&EncoderSettings { precision, ..Default::default() }).err().unwrap().to_string();
+            assert!(error.contains(&format!("precision {precision} is not in this version")), "{error}");
+        }
+        if cfg!(not(feature = "cuda")) {
+            let executor = ExecutorChoice::Candle(DeviceChoice::Cuda(0));
+            let error = load(&EncoderSettings { executor, ..Default::default() }).err().unwrap().to_string();
+            assert!(error.contains("lacks the feature `cuda`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn order_is_kept_progress_adds_up_and_nothing_is_nothing() {
+        let encoder = load(&EncoderSettings::default()).unwrap();
+        let windows: Vec<Vec<u32>> = (0..40u32).map(|i| (0..i % 13).map(|j| 5 + i + j).collect()).collect();
+        let progress = Listener::default();
+        let all = encoder.encode_windows(&windows, 30, &progress).unwrap();
+        assert_eq!(progress.n_items.into_inner(), 40);
+        assert_eq!(progress.n_tokens.into_inner(), windows.iter().map(|window| window.len() as u64).sum::<u64>());
+        for (i, window) in windows.iter().enumerate() {
+            let alone = encoder.encode_windows(std::slice::from_ref(window), 1, &Silent).unwrap();
+            let difference = (&alone.row(0) - &all.row(i)).iter().fold(0.0f32, |max, x| max.max(x.abs()));
+            assert!(difference < 1e-6, "window {i}: {difference}");
+        }
+        assert_eq!(encoder.encode(&[]).unwrap().dim(), (0, 24));
+    }
+
+    #[test]
+    fn windows_combine_to_articles() {
+        let encoder = load(&EncoderSettings::default()).unwrap();
+        let windows = encoder.encode(&["peace", "war"]).unwrap();
+        let article = encoder.combine(windows.view(), &[2], WindowPooling::Mean);
+        let norm: f32 = article.iter().map(|x| x * x).sum();
+        assert!((norm - 1.0).abs() < 1e-6, "normalised like any embedding: {norm}");
+    }
+
+    #[test]
+    fn impossible_windows_and_interruptions_are_errors() {
+        let encoder = load(&EncoderSettings::default()).unwrap();
+        let encode = |window: Vec<u32>| encoder.encode_windows(&[vec![1; 3], window], 8, &Silent).unwrap_err();
+        let error = encode(vec![400]);
+        let expected = ExecutorError::TokenOutOfRange { token_id: 400, vocab_size: 400 };
+        assert_eq!(error.to_string(), expected.to_string());
+        let error = encode(vec![1; 65]);
+        assert_eq!(error.to_string(), ExecutorError::WindowTooLong { n_tokens: 65, max_tokens: 64 }.to_string());
+        let progress = Listener::default();
+        progress.is_cancelled.store(true, Ordering::Relaxed);
+        let error = encoder.encode_windows(&[vec![1]], 8, &progress).unwrap_err();
+        assert!(matches!(error, EncoderError::Interrupted));
+    }
+
+    #[test]
+    fn a_tokenizer_with_more_tokens_than_the_transformer_is_reported() {
+        let copy = tempfile::tempdir().unwrap();
+        for part in ["", "1_Pooling"] {
+            std::fs::create_dir_all(copy.path().join(part)).unwrap();
+            for entry in std::fs::read_dir(folder("tiny-bert-max-f16").join(part)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() {
+                    std::fs::copy(&path, copy.path().join(part).join(path.file_name().unwrap())).unwrap();
+                }
+            }
+        }
+        let path = copy.path().join("tokenizer.json");
+        let json = std::fs::read_to_string(&path).unwrap();
+        let added = r#""added_tokens": [{"id": 400, "content": "[NEW]", "single_word": false, "lstrip": false,
+            "rstrip": false, "normalized": false, "special": true},"#;
+        std::fs::write(&path, json.replacen(r#""added_tokens": ["#, added, 1)).unwrap();
+        let encoder = Encoder::from_folder(copy.path(), &EncoderSettings::default()).unwrap();
+        assert!(encoder.info().warnings[0].contains("knows 401 tokens"), "{:?}", encoder.info().warnings);
+        assert!(encoder.encode(&["a [NEW] day"]).is_err());
+        assert!(encoder.encode(&["a day"]).is_ok());
+    }
 }

@@ -1,6 +1,19 @@
 //! BERT (Devlin et al. 2019, arXiv:1810.04805) and XLM-RoBERTa (Conneau et al. 2020, arXiv:1911.02116), which differ in positions only.
 
-use super::WeightNames;
+use super::{Positions, WeightNames};
+
+/// The `model_type`s of `config.json` that have this layout. RoBERTa (Liu et al. 2019, arXiv:1907.11692) is XLM-RoBERTa
+/// with another vocabulary.
+pub const MODEL_TYPES: [&str; 3] = ["bert", "xlm-roberta", "roberta"];
+
+/// Which row of the position table token `i` reads: `i` in BERT, `i + pad_token_id + 1` in the RoBERTa family.
+///
+/// The reference counts positions over tokens that are not padding. We never pad, so that counting is plain; only a literal
+/// `<pad>` inside an article, which the reference skips when it counts, gets a position of its own here.
+pub fn positions(model_type: &str, max_position_embeddings: usize, pad_token_id: usize) -> Positions {
+    let offset = if model_type == "bert" { 0 } else { pad_token_id + 1 };
+    Positions::Learned { n_positions: max_position_embeddings, offset }
+}
 
 /// Names as Hugging Face's `BertModel` and `XLMRobertaModel` save them.
 pub fn weight_names(prefix: impl Into<String>) -> WeightNames {

@@ -2,6 +2,8 @@
 
 pub mod bert;
 
+use serde::Serialize;
+
 /// What an executor must know to run an encoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Architecture {
@@ -33,7 +35,8 @@ impl Architecture {
 }
 
 /// The function between the two halves of a feed-forward block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// `x · Φ(x)` with the exact error function.
     Gelu,
@@ -75,6 +78,14 @@ pub struct WeightNames {
 }
 
 impl WeightNames {
+    /// Whether an executor reads the tensor of this full name.
+    pub fn is_wanted(&self, full_name: &str) -> bool {
+        let Some(name) = full_name.strip_prefix(&self.prefix) else { return false };
+        let tables = [self.word_embeddings, self.position_embeddings, self.token_type_embeddings];
+        let in_layers = self.query.split("{layer}").next().expect("split gives at least one part");
+        tables.contains(&name) || name.starts_with(self.embedding_norm) || name.starts_with(in_layers)
+    }
+
     /// The full name of a tensor outside the layers.
     pub fn full(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
