@@ -6,6 +6,7 @@
 //! 2. [`data`], [`text`], [`kernels`]: articles from files, tokens and windows, numeric kernels
 //! 3. [`encoder`], [`heads`], [`calibration`], [`metrics`]: text to embedding, embedding to logits, logits to
 //!    probabilities and labels, and how good they are
+//! 6. [`train`]: head, calibration and thresholds fitted to labelled embeddings
 //! 7. [`report`]: evaluation results as data, quality gates, an HTML page
 
 pub mod labels;
@@ -24,3 +25,4 @@ pub mod metrics;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod report;
+pub mod train;

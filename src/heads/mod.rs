@@ -1,8 +1,22 @@
 //! Light classifiers on embeddings.
+//!
+//! * [`logistic`]: settings and fitting of logistic regression; its soft-max form for one label per article
+//! * [`one_vs_rest`]: its form for any number of labels per article
+//! * [`linear`]: the classifier that comes out, `[n_labels, hidden_size]` weights and an intercept per label
+
+mod design;
+mod eigen;
+mod lbfgs;
+pub mod linear;
+pub mod logistic;
+mod objective;
+pub mod one_vs_rest;
 
 use ndarray::{Array2, ArrayView2};
 use thiserror::Error;
 
+pub use self::linear::LinearHead;
+pub(crate) use self::{design::Design, lbfgs::Stopping, logistic::TrainingSet, objective::Products};
 use crate::labels::Task;
 
 /// A fitted classifier: embeddings to logits.
@@ -28,9 +42,31 @@ pub trait Head: Send + Sync {
 }
 
 /// What can go wrong when a head is fitted or used.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum HeadError {
     #[error("embeddings have {found} columns, the head expects {expected}")]
     HiddenSize { expected: usize, found: usize },
+    #[error("embedding {row_idx} holds {value} in column {column_idx}; all values must be finite")]
+    NonFinite { row_idx: usize, column_idx: usize, value: f32 },
+    #[error("cannot fit a head: {n_embeddings} embeddings but labels for {n_targets} articles")]
+    RowCount { n_embeddings: usize, n_targets: usize },
+    #[error("article {row_idx} has label number {label_idx}, but there are {n_labels} labels")]
+    LabelOutOfRange { row_idx: usize, label_idx: usize, n_labels: usize },
+    #[error(
+        "cannot fit a head: only {n_present} of {n_labels} labels occur in the training articles, at least {needed} must"
+    )]
+    TooFewLabels { n_present: usize, n_labels: usize, needed: usize },
+    #[error("head setting `{name}` is {found}, expected {expected}")]
+    Setting { name: &'static str, found: String, expected: &'static str },
+    #[error("a linear head with weights {weights:?} needs as many intercepts as labels, found {n_intercepts}")]
+    Shape { weights: [usize; 2], n_intercepts: usize },
+    #[error("{tensor} of the head hold {value} for label number {label_idx}; all values must be finite")]
+    NonFiniteParameter { tensor: &'static str, label_idx: usize, value: f32 },
+    #[error(
+        "the loss of {n_unsolved} labels is not within {tolerance} of its minimum after {n_evaluations} evaluations"
+    )]
+    Unsolved { n_unsolved: usize, n_evaluations: usize, tolerance: f64 },
+    #[error("interrupted while fitting a head")]
+    Interrupted,
 }
