@@ -496,9 +496,9 @@ mod tests {
             let result = fit_head(x.view(), &targets, &labels, &settings, &progress);
             (result.map(|_| ()), progress.n_steps.into_inner())
         };
-        assert_eq!(run(usize::MAX), (Ok(()), 5 * 6 + 1));
-        assert_eq!(run(0), (Err(TrainError::Interrupted), 0));
-        assert_eq!(run(3).0, Err(TrainError::Interrupted));
+        assert!(matches!(run(usize::MAX), (Ok(()), 31)), "five folds of six strengths and the final fit");
+        assert!(matches!(run(0), (Err(TrainError::Interrupted), 0)));
+        assert!(matches!(run(3).0, Err(TrainError::Interrupted)));
     }
 
     #[test]
