@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2};
 use serde_json::Value;
 use topicwire::encoder::candle::CandleExecutor;
 use topicwire::encoder::config::FolderConfig;

@@ -11,4 +11,4 @@ mod card;
 pub mod manifest;
 mod store;
 
-pub use store::{BundleError, OpenOptions, Saved, read_checked};
+pub use store::{BundleError, OpenOptions, Saved, read_manifest, verify};

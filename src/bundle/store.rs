@@ -25,6 +25,10 @@ const MANIFEST_FILE: &str = "manifest.json";
 const HEAD_FILE: &str = "head.safetensors";
 const SUMS_FILE: &str = "SHA256SUMS";
 const CARD_FILE: &str = "README.md";
+/// Of the folder that is renamed to the model once it is complete.
+const TEMPORARY_PREFIX: &str = ".topicwire-model-";
+/// Of the folder that keeps a replaced model until the new one is in place.
+const REPLACED_PREFIX: &str = ".topicwire-old-";
 
 /// Why a bundle could not be written or read.
 #[derive(Debug, Error)]
@@ -58,7 +62,7 @@ pub enum BundleError {
     },
     #[error("{} is a `{found}`, expected a `{FORMAT}`", .path.display())]
     OtherFormat { path: PathBuf, found: String },
-    #[error("{} has format version {found}, written by topicwire {program_version}; this is topicwire {}, which reads versions 1 to {FORMAT_VERSION}",
+    #[error("{} has format version {found}, written by topicwire {program_version}; this is topicwire {}, which reads up to version {FORMAT_VERSION}",
         .path.display(), env!("CARGO_PKG_VERSION"))]
     Version { path: PathBuf, found: u32, program_version: String },
     #[error("{} contradicts itself", .path.display())]
@@ -108,16 +112,36 @@ impl Saved {
     /// Checks, before long work, that the model can be saved there.
     ///
     /// # Errors
-    /// [`BundleError::Exists`].
+    /// [`BundleError::Exists`], or [`BundleError::Write`] where the folder above cannot be written.
     pub fn check(self, path: &Path) -> Result<(), BundleError> {
         let is_model = path.join(MANIFEST_FILE).is_file();
         let is_free = fs::symlink_metadata(path).is_err() || is_empty_folder(path);
-        if is_free || (is_model && self == Saved::Replacing) {
-            Ok(())
-        } else {
-            Err(BundleError::Exists { path: path.to_owned(), is_model })
+        if !(is_free || is_model && self == Saved::Replacing) {
+            return Err(BundleError::Exists { path: path.to_owned(), is_model });
         }
+        try_folder_above(path).map_err(|source| BundleError::Write { path: path.to_owned(), source })
     }
+}
+
+/// Makes and removes a folder where the model's would be made: the only sure way to know that it can be.
+fn try_folder_above(path: &Path) -> io::Result<()> {
+    let mut above = folder_of(path);
+    while fs::symlink_metadata(above).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        above = folder_of(above);
+    }
+    temporary_folder(TEMPORARY_PREFIX, above).map(drop)
+}
+
+/// The folder that holds `path`.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A folder that goes away again unless it is renamed; the error is the system's, without the made-up name.
+fn temporary_folder(prefix: &str, parent: &Path) -> io::Result<tempfile::TempDir> {
+    // Asked first, since what the system says of the temporary folder is lost.
+    fs::metadata(parent.join("."))?;
+    tempfile::Builder::new().prefix(prefix).tempdir_in(parent).map_err(|error| error.kind().into())
 }
 
 fn is_empty_folder(path: &Path) -> bool {
@@ -239,19 +263,13 @@ fn open_encoder(
     Ok(encoder)
 }
 
-/// Reads the manifest of a bundle and checks all its files, without its encoder.
+/// Reads and checks the manifest of a bundle.
 ///
 /// # Errors
 /// Not a model, one of another version of the format, or one that was changed after it was saved.
-pub fn read_checked(path: &Path) -> Result<Manifest, BundleError> {
-    let manifest = read_manifest(path)?;
-    read_head(&path.join(HEAD_FILE), &manifest)?;
-    Ok(manifest)
-}
-
-fn read_manifest(path: &Path) -> Result<Manifest, BundleError> {
+pub fn read_manifest(path: &Path) -> Result<Manifest, BundleError> {
     let manifest_path = path.join(MANIFEST_FILE);
-    if path.is_dir() && !manifest_path.exists() {
+    if path.exists() && !manifest_path.exists() {
         return Err(BundleError::NotAModel { path: path.to_owned() });
     }
     let bytes = read(&manifest_path)?;
@@ -273,6 +291,16 @@ fn read_manifest(path: &Path) -> Result<Manifest, BundleError> {
     }
     check_hash(path, MANIFEST_FILE, &bytes)?;
     serde_json::from_slice(&bytes).map_err(parse_error)
+}
+
+/// Reads the manifest and the head of a bundle and checks all that can be checked without its encoder.
+///
+/// # Errors
+/// As [`read_manifest`], or the head is damaged.
+pub fn verify(path: &Path) -> Result<Manifest, BundleError> {
+    let manifest = read_manifest(path)?;
+    read_head(&path.join(HEAD_FILE), &manifest)?;
+    Ok(manifest)
 }
 
 fn read_head(path: &Path, manifest: &Manifest) -> Result<LinearHead, BundleError> {
@@ -333,12 +361,9 @@ fn sha256(bytes: &[u8]) -> String {
 
 /// Writes all files into a folder beside the final one, then renames it.
 fn write(classifier: &Classifier, path: &Path) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let parent = folder_of(path);
     fs::create_dir_all(parent)?;
-    let folder = tempfile::Builder::new().prefix(".topicwire-model-").tempdir_in(parent)?;
+    let folder = temporary_folder(TEMPORARY_PREFIX, parent)?;
     let manifest = Manifest::of(classifier);
     let mut manifest_json = serde_json::to_vec_pretty(&manifest)?;
     manifest_json.push(b'\n');
@@ -353,7 +378,7 @@ fn write(classifier: &Classifier, path: &Path) -> io::Result<()> {
         fs::rename(folder.path(), path)?;
     } else {
         // Two renames with the old model kept until the new one is in place, since a folder cannot be replaced in one step.
-        let old = tempfile::Builder::new().prefix(".topicwire-old-").tempdir_in(parent)?;
+        let old = temporary_folder(REPLACED_PREFIX, parent)?;
         fs::rename(path, old.path().join("model"))?;
         if let Err(error) = fs::rename(folder.path(), path) {
             fs::rename(old.path().join("model"), path)?;

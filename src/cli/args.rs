@@ -121,7 +121,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-    /// Say more
+    /// Also say what runs the encoder
     #[arg(short, long)]
     #[serde(skip)]
     pub verbose: bool,

@@ -29,9 +29,16 @@ pub enum ConfigFileError {
     #[error("{}: unknown {} `{key}`{}", .path.display(), if *.is_section { "section" } else { "setting" },
         .closest.as_ref().map(|c| format!("; did you mean `{c}`?")).unwrap_or_default())]
     Unknown { path: PathBuf, key: String, is_section: bool, closest: Option<String> },
-    #[error("{}: a setting has a wrong value", .path.display())]
+    #[error("{}: the settings cannot be written as text; are all paths UTF-8?", .path.display())]
+    Unwritable {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("{}: setting `{key}` has a wrong value", .path.display())]
     Value {
         path: PathBuf,
+        key: String,
         #[source]
         source: serde_json::Error,
     },
@@ -81,12 +88,19 @@ pub fn layer<A: Clone + Serialize + DeserializeOwned + Default>(
         let closest = closest(key, known.iter().map(String::as_str)).map(str::to_owned);
         return Err(ConfigFileError::Unknown { path: path.to_owned(), key: key.clone(), is_section: false, closest });
     }
+    // One by one: an error of all together could not say which it was.
+    for (key, value) in &merged {
+        let alone = Map::from_iter([(key.clone(), value.clone())]);
+        if let Err(source) = from_settings::<A>(alone) {
+            return Err(ConfigFileError::Value { path: path.to_owned(), key: key.clone(), source });
+        }
+    }
     for (key, value) in to_settings(flags, path)? {
         if is_given(&value) {
             merged.insert(key, value);
         }
     }
-    from_settings(merged, path)
+    Ok(from_settings(merged).expect("every setting was read alone"))
 }
 
 /// As [`layer`], for the flags of a command that takes `--config`; what is about this one call only stays as it was.
@@ -116,12 +130,11 @@ pub fn given<A: Serialize>(settings: &A) -> Result<Map<String, Value>, ConfigFil
 
 fn to_settings<A: Serialize>(settings: &A, path: &Path) -> Result<Map<String, Value>, ConfigFileError> {
     let as_map = serde_json::to_value(settings).and_then(serde_json::from_value);
-    as_map.map_err(|source| ConfigFileError::Value { path: path.to_owned(), source })
+    as_map.map_err(|source| ConfigFileError::Unwritable { path: path.to_owned(), source })
 }
 
-fn from_settings<A: DeserializeOwned>(settings: Map<String, Value>, path: &Path) -> Result<A, ConfigFileError> {
+fn from_settings<A: DeserializeOwned>(settings: Map<String, Value>) -> Result<A, serde_json::Error> {
     serde_json::from_value(Value::Object(settings))
-        .map_err(|source| ConfigFileError::Value { path: path.to_owned(), source })
 }
 
 fn is_given(value: &Value) -> bool {
@@ -175,7 +188,19 @@ mod tests {
             layered("[trian]\n", &none).unwrap_err(),
             "run.toml: unknown section `trian`; did you mean `train`?"
         );
-        assert_eq!(layered("seed = 'x'", &none).unwrap_err(), "run.toml: a setting has a wrong value");
+        assert_eq!(layered("seed = 'x'", &none).unwrap_err(), "run.toml: setting `seed` has a wrong value");
         assert_eq!(layered("seed = ", &none).unwrap_err(), "the config file run.toml is not valid TOML");
+    }
+
+    proptest::proptest! {
+        /// Lines of TOML with the names of settings in front of anything, and any text at all.
+        #[test]
+        fn no_file_makes_it_panic(
+            lines in proptest::collection::vec("(data|seed|offline|[a-z]{0,4}) = [ -~]{0,12}|\\[(train|[a-z]{0,3})\\]", 0..4),
+            text in "\\PC{0,40}",
+        ) {
+            let _ = layered(&lines.join("\n"), &Flags::default());
+            let _ = layered(&text, &Flags::default());
+        }
     }
 }

@@ -61,8 +61,8 @@ fn is_interruption(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<Interrupted>()
         || matches!(cause.downcast_ref(), Some(PipelineError::Interrupted))
         || matches!(cause.downcast_ref(), Some(EncoderError::Interrupted))
-        || matches!(cause.downcast_ref(), Some(TrainError::Interrupted))
         || matches!(cause.downcast_ref(), Some(SourceError::Interrupted))
+        || matches!(cause.downcast_ref(), Some(TrainError::Interrupted))
 }
 
 /// `error:` what was tried and found, `caused by:` each cause, `hint:` what to do.
@@ -70,7 +70,7 @@ fn report(error: &anyhow::Error) {
     let mut said: Vec<String> = Vec::new();
     for cause in error.chain() {
         let message = cause.to_string();
-        // Transparent wrappers repeat the message of what they wrap.
+        // Wrappers that add nothing repeat the message of what they wrap.
         if said.last() != Some(&message) {
             said.push(message);
         }

@@ -13,6 +13,11 @@ pub fn print(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
+/// `1 row`, `2 rows`.
+pub fn counted(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 /// A table whose first column is text and whose other columns are numbers.
 pub struct Table {
     rows: Vec<Vec<String>>,

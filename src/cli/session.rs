@@ -8,11 +8,12 @@ use anyhow::Context;
 
 use super::args::{DataArgs, DeviceArg, RunArgs};
 use super::exit::{Interrupted, Outcome};
+use super::printer::counted;
 use super::progress::{InputMeter, StderrProgress};
 use crate::data::{Article, Articles, DataError, Input, OnError, RejectsWriter, Rows, read_articles};
 use crate::encoder::candle::DeviceChoice;
-use crate::encoder::source::{EncoderId, SourceOptions, locate};
-use crate::encoder::{Encoder, EncoderSettings, ExecutorChoice};
+use crate::encoder::source::{EncoderId, SourceOptions};
+use crate::encoder::{Encoder, EncoderError, EncoderSettings, ExecutorChoice};
 use crate::progress::Progress;
 
 /// Where `--on-error skip` writes unless told otherwise.
@@ -56,24 +57,33 @@ impl Session {
     /// Loads an encoder.
     pub fn open_encoder(&self, name: &str, run: &RunArgs, settings: &EncoderSettings) -> anyhow::Result<Encoder> {
         let id: EncoderId = name.parse()?;
-        let files = locate(&id, &source_options(run.offline), &*self.progress)?;
-        let encoder = Encoder::from_files(&files, settings)?;
-        if self.is_verbose {
-            let info = encoder.info();
-            self.progress.say(format!(
-                "encoder {} from {} ({}), {} columns, on {}, {} threads",
-                files.id,
-                files.folder.display(),
-                files.origin,
-                info.hidden_size,
-                info.executor,
-                self.pool.current_num_threads()
-            ));
-        }
-        for warning in &encoder.info().warnings {
+        let encoder = match Encoder::open_with(&id, &source_options(run.offline), settings, &*self.progress) {
+            Ok(encoder) => encoder,
+            // Names the encoder already.
+            Err(error @ (EncoderError::Source(_) | EncoderError::Interrupted)) => return Err(error.into()),
+            Err(error) => return Err(error).with_context(|| format!("cannot load the encoder `{name}`")),
+        };
+        self.tell_encoder(&encoder);
+        Ok(encoder)
+    }
+
+    /// Warns of what is odd about an encoder; when verbose, also says what it is and what runs it.
+    pub fn tell_encoder(&self, encoder: &Encoder) {
+        let info = encoder.info();
+        for warning in &info.warnings {
             self.progress.warn(warning);
         }
-        Ok(encoder)
+        if self.is_verbose {
+            self.progress.say(format!(
+                "{}, {} layers, {} columns, windows of {} tokens, on {}, {}",
+                info.model_type,
+                info.n_layers,
+                info.hidden_size,
+                info.max_tokens,
+                info.executor,
+                counted(self.pool.current_num_threads() as u64, "thread"),
+            ));
+        }
     }
 
     /// Opens the inputs, so that what is wrong with them is known before anything long begins.
@@ -143,18 +153,17 @@ impl Rejected {
     /// Says how many rows came in and what became of them; the exit status says so too.
     pub fn conclude(&self, n_articles: u64, progress: &StderrProgress) -> Outcome {
         let n_rejected = self.count();
-        let counted = |n: u64| format!("{n} {}", if n == 1 { "row" } else { "rows" });
         match &self.path {
             Some(path) if n_rejected > 0 => {
                 progress.warn(format!(
                     "{} in, {n_articles} out, {n_rejected} rejected: see {}",
-                    counted(n_articles + n_rejected),
+                    counted(n_articles + n_rejected, "row"),
                     path.display()
                 ));
                 Outcome::RowsRejected
             }
             _ => {
-                progress.say(format!("{} in, {n_articles} out, 0 rejected", counted(n_articles)));
+                progress.say(format!("{} in, {n_articles} out, 0 rejected", counted(n_articles, "row")));
                 Outcome::Done
             }
         }

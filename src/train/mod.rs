@@ -1,6 +1,6 @@
 //! Fitting a classifier on embeddings whose labels are known.
 //!
-//! * [`fit_head`]: strength of the penalty, head, calibration and thresholds in one call
+//! * [`fit_head()`]: strength of the penalty, head, calibration and thresholds in one call
 //! * [`cross_validate`]: out-of-fold logits for every strength
 //! * [`folds`]: which rows are held out together
 

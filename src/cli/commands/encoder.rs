@@ -3,22 +3,25 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::cli::args::{DeviceArg, RunArgs};
 use crate::cli::exit::Outcome;
 use crate::cli::printer::{self, Table};
-use crate::cli::progress::{ProgressMode, StderrProgress};
-use crate::cli::session::source_options;
-use crate::encoder::source::{EncoderFiles, EncoderId, is_present, locate};
+use crate::cli::progress::ProgressMode;
+use crate::cli::session::{Session, executor, source_options};
+use crate::encoder::source::{EncoderId, is_present, locate};
 use crate::encoder::{Encoder, EncoderSettings};
 
 /// List, fetch and inspect encoders.
 #[derive(Debug, Subcommand)]
 pub enum EncoderCommand {
+    /// List the encoders that have an alias
     List(ListCommand),
+    /// Get an encoder from the hub, or say where it is already
     Fetch(FetchCommand),
+    /// Load an encoder and show what it is
     Inspect(InspectEncoderCommand),
 }
 
-/// List the encoders that have an alias
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  topicwire encoder list")]
 pub struct ListCommand {
@@ -27,7 +30,6 @@ pub struct ListCommand {
     json: bool,
 }
 
-/// Get an encoder from the hub, or say where it is already
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   topicwire encoder fetch minilm
@@ -37,10 +39,9 @@ pub struct FetchCommand {
     #[arg(value_name = "ALIAS|HUB_ID")]
     encoder: String,
     #[command(flatten)]
-    look: LookArgs,
+    talk: TalkArgs,
 }
 
-/// Load an encoder and show what it is
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  topicwire encoder inspect minilm")]
 pub struct InspectEncoderCommand {
@@ -50,13 +51,16 @@ pub struct InspectEncoderCommand {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// What runs the encoder [default: cpu]
+    #[arg(long, value_enum, value_name = "cpu|candle|cuda|metal", hide_possible_values = true)]
+    device: Option<DeviceArg>,
     #[command(flatten)]
-    look: LookArgs,
+    talk: TalkArgs,
 }
 
-/// How to look for an encoder.
-#[derive(Args, Debug)]
-struct LookArgs {
+/// The flags of a run that mean something where no articles are read.
+#[derive(Args, Clone, Debug)]
+struct TalkArgs {
     /// Never use the network
     #[arg(long)]
     offline: bool,
@@ -68,11 +72,9 @@ struct LookArgs {
     quiet: bool,
 }
 
-impl LookArgs {
-    fn find(&self, name: &str) -> anyhow::Result<EncoderFiles> {
-        let id: EncoderId = name.parse()?;
-        let progress = StderrProgress::new(self.progress, self.quiet);
-        Ok(locate(&id, &source_options(self.offline), &progress)?)
+impl TalkArgs {
+    fn session(&self) -> anyhow::Result<Session> {
+        Session::new(&RunArgs { progress: self.progress, quiet: self.quiet, ..RunArgs::default() })
     }
 }
 
@@ -125,7 +127,9 @@ impl ListCommand {
 
 impl FetchCommand {
     fn run(self) -> anyhow::Result<Outcome> {
-        let files = self.look.find(&self.encoder)?;
+        let session = self.talk.session()?;
+        let id: EncoderId = self.encoder.parse()?;
+        let files = locate(&id, &source_options(self.talk.offline), &*session.progress)?;
         let sha256 = files.weights_sha256()?;
         let revision = files.revision.as_deref().unwrap_or("not told by the folder");
         printer::print(&format!(
@@ -140,8 +144,11 @@ impl FetchCommand {
 
 impl InspectEncoderCommand {
     fn run(self) -> anyhow::Result<Outcome> {
-        let files = self.look.find(&self.encoder)?;
-        let encoder = Encoder::from_files(&files, &EncoderSettings::default())?;
+        let session = self.talk.session()?;
+        let id: EncoderId = self.encoder.parse()?;
+        let files = locate(&id, &source_options(self.talk.offline), &*session.progress)?;
+        let settings = EncoderSettings { executor: executor(self.device), ..EncoderSettings::default() };
+        let encoder = Encoder::from_files(&files, &settings)?;
         let info = encoder.info();
         if self.json {
             let reference = encoder.reference();
@@ -188,7 +195,7 @@ impl InspectEncoderCommand {
             text.push_str(&format!("in use      {:?} before every text\n", info.prompt));
         }
         for warning in &info.warnings {
-            StderrProgress::new(self.look.progress, self.look.quiet).warn(warning);
+            session.progress.warn(warning);
         }
         printer::print(&text)?;
         Ok(Outcome::Done)

@@ -61,7 +61,7 @@ pub struct EvaluateFlags {
     #[arg(long, value_name = "N", help_heading = "Output")]
     resamples: Option<usize>,
     /// Assign labels from this probability instead: 0.4 for all, or LABEL=0.4 for one; may be repeated
-    #[arg(long, value_name = "[LABEL=]T", help_heading = "Output")]
+    #[arg(long, value_name = "[LABEL=]T", allow_negative_numbers = true, help_heading = "Output")]
     threshold: Vec<String>,
     #[command(flatten)]
     #[serde(flatten)]
@@ -147,7 +147,12 @@ impl EvaluateCommand {
         let text = if flags.json {
             serde_json::to_string_pretty(&report)? + "\n"
         } else {
-            format!("{} articles, {} labels, {}\n\n{}", report.n, n_labels, report.task, printer::report(&report))
+            format!(
+                "{}, {n_labels} labels, {}\n\n{}",
+                printer::counted(report.n as u64, "article"),
+                report.task,
+                printer::report(&report)
+            )
         };
         printer::print(&text)?;
         say_long(progress, &counts);

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::bundle::manifest::Manifest;
-use crate::bundle::read_checked;
+use crate::bundle::verify;
 use crate::cli::exit::Outcome;
 use crate::cli::printer;
 
@@ -32,7 +32,7 @@ pub struct InspectCommand {
 
 impl InspectCommand {
     pub fn run(self) -> anyhow::Result<Outcome> {
-        let manifest = read_checked(&self.model)?;
+        let manifest = verify(&self.model)?;
         let text = if self.json {
             serde_json::to_string_pretty(&manifest)? + "\n"
         } else if self.config {

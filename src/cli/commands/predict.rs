@@ -49,7 +49,7 @@ pub struct PredictFlags {
     #[arg(long, value_name = "FORMAT", help_heading = "Output")]
     output_format: Option<PredictionFormat>,
     /// Assign labels from this probability instead: 0.4 for all, or LABEL=0.4 for one; may be repeated
-    #[arg(long, value_name = "[LABEL=]T", help_heading = "Output")]
+    #[arg(long, value_name = "[LABEL=]T", allow_negative_numbers = true, help_heading = "Output")]
     threshold: Vec<String>,
     #[command(flatten)]
     #[serde(flatten)]
@@ -111,6 +111,7 @@ pub fn open_classifier(
         batch_tokens: run.batch_tokens.map(|n| n as usize),
     };
     let mut classifier = Classifier::open_with(model, &options, &*session.progress)?;
+    session.tell_encoder(&classifier.encoder);
     if let Some(asked) = run.precision {
         let own = classifier.record.encoder.precision;
         anyhow::ensure!(
@@ -129,7 +130,9 @@ fn set_threshold(classifier: &mut Classifier, text: &str) -> anyhow::Result<()> 
         Some((label, value)) => (Some(label), value),
         None => (None, text),
     };
-    let value: f64 = value.trim().parse().context("expected a probability between 0 and 1")?;
+    let found = value.trim();
+    let value: f64 = found.parse().with_context(|| format!("expected a number between 0 and 1, found `{found}`"))?;
+    anyhow::ensure!((0.0..=1.0).contains(&value), "expected a number between 0 and 1, found {found}");
     let topics = &mut classifier.topics;
     let Some(thresholds) = &topics.thresholds else {
         anyhow::bail!("the model gives each article its most probable label and has no thresholds");

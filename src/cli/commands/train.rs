@@ -55,8 +55,8 @@ pub struct TrainFlags {
     /// What thresholds aim at, for each label: f1, precision>=P, recall>=R, or fixed=T [default: f1]
     #[arg(long, value_name = "AIM", help_heading = "Head")]
     aim: Option<String>,
-    /// Strengths C to choose from, weaker regularisation last [default: 0.1,1,10,100]
-    #[arg(long, value_name = "C,…", value_delimiter = ',', help_heading = "Head")]
+    /// Strengths C to choose from; the larger, the closer the fit [default: 0.3,1,3,10,30,100]
+    #[arg(long, value_name = "C,…", value_delimiter = ',', allow_negative_numbers = true, help_heading = "Head")]
     strengths: Vec<f64>,
     /// Folds of cross-validation [default: 5]
     #[arg(long, value_name = "N", help_heading = "Head")]

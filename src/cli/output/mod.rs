@@ -128,7 +128,7 @@ pub enum OutputError {
     NotSeekable { path: PathBuf },
     #[error("the ids of {n_rows} articles do not fit into the header of {}, which holds {limit_bytes} bytes; write .npy or .parquet", .path.display())]
     TooManyIds { path: PathBuf, n_rows: usize, limit_bytes: usize },
-    #[error("cannot tell the format of {}; known endings are {known}; otherwise name the format", .path.display())]
+    #[error("cannot tell the format of {}; known endings are {known}; otherwise pass --output-format", .path.display())]
     UnknownFormat { path: PathBuf, known: &'static str },
     #[error("{}: {format} cannot be packed", .path.display())]
     Compressed { path: PathBuf, format: &'static str },
