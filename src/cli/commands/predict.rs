@@ -60,8 +60,9 @@ impl PredictCommand {
     pub fn run(self) -> anyhow::Result<Outcome> {
         let flags = config::layer_run(&self.flags, |flags| &mut flags.run, "predict")?;
         let session = Session::new(&flags.run)?;
-        let (rows, rejected) = session.open_input(&flags.data, |articles| articles)?;
+        // The model first: a wrong one must not empty the rejects of an earlier run.
         let classifier = open_classifier(&self.model, &flags.run, &flags.threshold, &session)?;
+        let (rows, rejected) = session.open_input(&flags.data, |articles| articles)?;
 
         let names: Vec<String> = classifier.labels().names().map(str::to_owned).collect();
         let target = Target::new(flags.output.clone().unwrap_or_else(|| "-".into()));
