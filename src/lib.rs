@@ -1,13 +1,31 @@
 //! Train a topic classifier on labelled articles and label millions of them, on an ordinary CPU, offline.
 //!
-//! The modules in reading order, each importing only what stands above it:
+//! ```no_run
+//! use topicwire::{Classifier, Dataset, Encoder, TrainSettings};
 //!
-//! 1. [`labels`], [`progress`], [`rng`]: names of topics, events of long work, the one source of randomness
-//! 2. [`data`], [`text`], [`kernels`]: articles from files, tokens and windows, numeric kernels
-//! 3. [`encoder`], [`heads`], [`calibration`], [`metrics`]: text to embedding, embedding to logits, logits to
-//!    probabilities and labels, and how good they are
-//! 6. [`train`]: head, calibration and thresholds fitted to labelled embeddings
-//! 7. [`report`]: evaluation results as data, quality gates, an HTML page
+//! let train = Dataset::read("data/diplomacy/train.jsonl")?;
+//! let encoder = Encoder::open("models/all-MiniLM-L6-v2")?;
+//! let classifier = Classifier::train(encoder, train, &TrainSettings::default())?;
+//! let predictions = classifier.predict(Dataset::read("data/articles")?.articles())?;
+//! classifier.save("model")?;
+//! # for prediction in predictions {
+//! #     println!("{:?}", prediction.labels);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The modules in reading order; each imports only from lower rows, never from its own:
+//!
+//! | row | modules | what |
+//! |---|---|---|
+//! | 1 | [`labels`] [`progress`] [`rng`] | names of topics, events of long work, the one source of randomness |
+//! | 2 | [`data`] [`text`] [`kernels`] | articles from files, tokens and windows, numeric kernels |
+//! | 3 | [`encoder`] [`heads`] [`calibration`] [`metrics`] | text → embedding → logits → probabilities and labels; how good they are |
+//! | 4 | [`report`] | evaluation results as data |
+//! | 5 | [`pipeline`] | the [`Classifier`]: articles in, labels and probabilities out |
+//! | 6 | [`train`] | labelled articles in, a classifier out |
+//! | 7 | [`bundle`] | a classifier on disk |
+//! | 8 | `cli` | the command line |
 
 pub mod labels;
 pub mod progress;
@@ -22,7 +40,18 @@ pub mod encoder;
 pub mod heads;
 pub mod metrics;
 
+pub mod report;
+
+pub mod pipeline;
+
+pub mod train;
+
+pub mod bundle;
+
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod report;
-pub mod train;
+
+pub use data::{Article, Dataset};
+pub use encoder::Encoder;
+pub use pipeline::{Classifier, Prediction};
+pub use train::TrainSettings;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `topicwire` program.
+
+fn main() -> std::process::ExitCode {
+    topicwire::cli::main()
+}

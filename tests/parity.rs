@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2};
 use serde_json::Value;
 use topicwire::encoder::candle::CandleExecutor;
 use topicwire::encoder::config::FolderConfig;
@@ -15,7 +15,7 @@ use topicwire::text::pack::PackedBatch;
 use topicwire::text::windows::{LongText, WindowSettings};
 use topicwire::text::{TitledText, Tokenized};
 
-/// Asked of every row (DESIGN: f32 engine against Python on unit vectors).
+/// Asked of every row: what is left is rounding, which differs between two orders of summation.
 const MIN_COSINE: f64 = 0.99999;
 /// Largest difference of a component of unit vectors, about twice the worst measured: 4.1e-7, over the tiny encoders, the real
 /// one, and all ways of batching.
@@ -26,8 +26,6 @@ const MAX_LENGTH_ERROR: f32 = 1e-5;
 const MAX_BATCH_DIFFERENCE: f32 = 1e-6;
 /// Largest difference of hidden states, which are of the order of 1 to 4, between two implementations.
 const MAX_STATE_DIFFERENCE: f32 = 1e-5;
-/// All rows are encoded in batches of 64, every fifth in the other ways, which take minutes with padded batches otherwise.
-const FEW_STEP: usize = 5;
 const REAL: &str = "all-MiniLM-L6-v2";
 const TINY: [&str; 5] =
     ["tiny-bert-cls-dense", "tiny-bert-last-bf16", "tiny-bert-max-f16", "tiny-roberta-shards", "tiny-xlm-roberta-mean"];
@@ -97,7 +95,7 @@ fn windows_of(tokenized: Vec<Tokenized>) -> Vec<Vec<u32>> {
 
 fn encode_with(encoder: &Encoder, windows: &[Vec<u32>], token_budget: usize, n_threads: usize) -> Array2<f32> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-    pool.install(|| encoder.encode_windows(windows, token_budget, &Silent)).unwrap()
+    pool.install(|| encoder.encode_windows(windows, Some(token_budget), &Silent)).unwrap()
 }
 
 fn largest_difference(a: &Array2<f32>, b: &Array2<f32>) -> f32 {
@@ -189,24 +187,15 @@ fn the_real_encoder_gives_the_embeddings_of_the_reference() {
     let texts: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
     let windows = windows_of(truncated(&encoder, &texts));
     let expected: Array2<f32> = ndarray_npy::read_npy(root().join(format!("tests/golden/{REAL}.npy"))).unwrap();
-    let report = |how: &str, found: &Array2<f32>, expected: &Array2<f32>| {
-        let (cosine, difference) = compare(REAL, found, expected);
-        println!("{how}: worst cosine {cosine:.9}, largest difference {difference:e}");
-    };
-    let all = encode_with(&encoder, &windows, 64 * encoder.max_tokens(), 2);
-    report("all rows", &all, &expected);
-
-    let few: Vec<usize> = (0..windows.len()).step_by(FEW_STEP).collect();
-    let windows: Vec<Vec<u32>> = few.iter().map(|&i| windows[i].clone()).collect();
-    let (all, expected) = (all.select(Axis(0), &few), expected.select(Axis(0), &few));
-    for batch_size in [1, 7, 64] {
-        let token_budget = batch_size * encoder.max_tokens();
-        let one_thread = encode_with(&encoder, &windows, token_budget, 1);
-        report(&format!("batches of {batch_size}"), &one_thread, &expected);
-        let difference = largest_difference(&all, &one_thread);
-        assert!(difference <= MAX_BATCH_DIFFERENCE, "batches of {batch_size}: {difference}");
-        let two_threads = encode_with(&encoder, &windows, token_budget, 2);
-        assert_eq!(one_thread, two_threads, "the number of threads changes nothing");
+    let mut first = None;
+    for (batch_size, n_threads) in [(64, 2), (7, 2), (7, 1), (1, 2)] {
+        let found = encode_with(&encoder, &windows, batch_size * encoder.max_tokens(), n_threads);
+        let (cosine, difference) = compare(REAL, &found, &expected);
+        println!(
+            "batches of {batch_size}, {n_threads} threads: worst cosine {cosine:.9}, largest difference {difference:e}"
+        );
+        // The packed executor gives a window the same bits whatever its company and the number of threads.
+        assert_eq!(first.get_or_insert_with(|| found.clone()), &found, "batches of {batch_size}, {n_threads} threads");
     }
 }
 

@@ -1,3 +1,80 @@
-//! The command line program.
+//! The command line: parses flags into plain data, calls the library, prints what comes back.
 
+mod args;
+mod commands;
+mod config;
+mod exit;
+mod hints;
 pub mod output;
+mod printer;
+mod progress;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use commands::{completions, embed, encoder, evaluate, inspect, predict, train};
+use exit::Outcome;
+
+/// Exit statuses, as every `--help` shows them.
+const EXIT_STATUS_HELP: &str = "Exit status: 0 done · 1 --fail-under not met · 2 failed, nothing usable written · \
+3 done, but rows were rejected · 130 interrupted";
+
+/// Train a topic classifier on labelled articles and label millions of them, on an ordinary CPU, offline.
+#[derive(Debug, Parser)]
+#[command(name = "topicwire", version, max_term_width = 100, after_help = EXIT_STATUS_HELP, propagate_version = true,
+    arg_required_else_help = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What each command does is said at its flags.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::TrainCommand),
+    Evaluate(evaluate::EvaluateCommand),
+    Predict(predict::PredictCommand),
+    Embed(embed::EmbedCommand),
+    Inspect(inspect::InspectCommand),
+    #[command(subcommand)]
+    Encoder(encoder::EncoderCommand),
+    Completions(completions::CompletionsCommand),
+}
+
+/// Runs the program and gives its exit status.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout, whose reader may have left: no error either.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    exit::finish(run(cli.command))
+}
+
+fn run(command: Command) -> anyhow::Result<Outcome> {
+    progress::listen_for_signals()?;
+    match command {
+        Command::Train(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
+        Command::Predict(command) => command.run(),
+        Command::Embed(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Encoder(command) => command.run(),
+        Command::Completions(command) => command.run(&mut Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -99,6 +99,9 @@ pub struct RowCounts {
     pub n_rejected: u64,
 }
 
+/// Hears of each row that is left out.
+type Listener = Box<dyn FnMut(&RowError) + Send>;
+
 /// Articles of which the bad rows are dealt with.
 ///
 /// With [`OnError::Stop`] the first error comes through and ends the iterator; with [`OnError::Skip`] only errors that
@@ -107,7 +110,7 @@ pub struct Rows<I> {
     inner: I,
     on_error: OnError,
     rejects: Option<RejectsWriter>,
-    listener: Option<Box<dyn FnMut(&RowError) + Send>>,
+    listener: Option<Listener>,
     counts: RowCounts,
     over: bool,
 }

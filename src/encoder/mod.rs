@@ -4,6 +4,7 @@ pub mod arch;
 pub mod candle;
 pub mod config;
 pub mod cpu;
+pub mod open;
 pub mod pooling;
 pub mod source;
 pub mod weights;
@@ -23,7 +24,10 @@ use crate::text::{TextError, TextTokenizer, TitledText, TokenizerSettings};
 use arch::{Activation, Architecture};
 use candle::{CandleExecutor, DeviceChoice};
 use config::{ConfigError, FolderConfig, TailModule};
+use cpu::CpuEncoder;
+use open::EncoderReference;
 use pooling::{PoolingMode, TailStep, WindowPooling, apply_tail, combine_windows, pool_window};
+use source::SourceError;
 use weights::{Checkpoint, Weights, WeightsError};
 
 /// Runs the transformer: token ids to the last layer's hidden states.
@@ -37,6 +41,9 @@ pub trait Executor: Send + Sync {
     /// # Errors
     /// A token id outside the vocabulary, a window longer than the positions of the network, or a failure of the device.
     fn hidden_states(&self, batch: &PackedBatch) -> Result<Array2<f32>, ExecutorError>;
+
+    /// Tokens of a batch, padding included, where the caller has no opinion.
+    fn default_token_budget(&self) -> usize;
 
     /// What computes, for logs and `inspect`: `cpu f32`, `candle cuda:0` …
     fn name(&self) -> String;
@@ -78,17 +85,14 @@ impl std::fmt::Display for Precision {
 }
 
 /// What computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExecutorChoice {
+    /// [`cpu::CpuEncoder`]: packed windows, every thread a batch of its own.
+    #[default]
+    Cpu,
     /// [`candle::CandleExecutor`] on a device.
     Candle(DeviceChoice),
-}
-
-impl Default for ExecutorChoice {
-    fn default() -> Self {
-        Self::Candle(DeviceChoice::Cpu)
-    }
 }
 
 impl ExecutorChoice {
@@ -100,6 +104,8 @@ impl ExecutorChoice {
         weights: Weights,
     ) -> Result<Box<dyn Executor>, EncoderError> {
         match (self, precision) {
+            (Self::Cpu, Precision::F32) => Ok(Box::new(CpuEncoder::new(architecture, weights)?)),
+            (Self::Cpu, _) => Err(EncoderError::Precision { precision, executor: "cpu", supported: "f32" }),
             (Self::Candle(device), Precision::F32) => {
                 Ok(Box::new(CandleExecutor::new(architecture, weights, device.open()?)?))
             }
@@ -135,13 +141,13 @@ pub struct EncoderSettings {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EncoderError {
-    #[error(transparent)]
+    #[error("{0}")]
     Config(#[from] ConfigError),
-    #[error(transparent)]
+    #[error("{0}")]
     Weights(#[from] WeightsError),
-    #[error(transparent)]
+    #[error("{0}")]
     Text(#[from] TextError),
-    #[error(transparent)]
+    #[error("{0}")]
     Executor(#[from] ExecutorError),
     #[error("precision {precision} is not in this version of the {executor} executor; supported: {supported}")]
     Precision { precision: Precision, executor: &'static str, supported: &'static str },
@@ -151,6 +157,8 @@ pub enum EncoderError {
     UnknownPrompt { name: String, known: Vec<String> },
     #[error("the encoder leaves the prompt out of pooling, which is not supported: use it without a prompt")]
     PromptNotPooled,
+    #[error("{0}")]
+    Source(#[from] SourceError),
     #[error("interrupted")]
     Interrupted,
 }
@@ -196,11 +204,8 @@ pub struct Encoder {
     executor: Box<dyn Executor>,
     tail: Vec<TailStep>,
     info: EncoderInfo,
+    reference: Option<EncoderReference>,
 }
-
-/// Padded tokens of a batch where the caller has no opinion: enough for full speed, while attention scores of 256-token windows
-/// in 12 heads stay at 50 MB per thread.
-pub const DEFAULT_TOKEN_BUDGET: usize = 4096;
 
 impl Encoder {
     /// Loads an encoder in the format of sentence-transformers from its folder.
@@ -276,7 +281,7 @@ impl Encoder {
             precision: settings.precision,
             warnings,
         };
-        Ok(Self { tokenizer, executor, tail, info })
+        Ok(Self { tokenizer, executor, tail, info, reference: None })
     }
 
     /// Width of an embedding.
@@ -311,12 +316,12 @@ impl Encoder {
         let settings = WindowSettings { long_text: LongText::Truncate, ..Default::default() };
         let tokenized = self.tokenizer.tokenize(&articles, &settings)?;
         let windows: Vec<Vec<u32>> = tokenized.into_iter().flat_map(|article| article.windows).collect();
-        self.encode_windows(&windows, DEFAULT_TOKEN_BUDGET, &Silent)
+        self.encode_windows(&windows, None, &Silent)
     }
 
     /// Embeddings of windows: hidden states, pooled, then the dense layers and normalisation the encoder has.
     ///
-    /// Windows are grouped by length into batches of at most `token_budget` padded tokens. The threads of the current rayon pool take
+    /// Windows are grouped by length into batches of at most `token_budget` padded tokens, the executor's best number where `None`. The threads of the current rayon pool take
     /// batches from the list, each computing its batch alone, so the result does not depend on their number; how windows are
     /// batched changes it by rounding only. `progress` hears of every batch: [`Event::Advanced`] with its windows and tokens.
     ///
@@ -328,10 +333,11 @@ impl Encoder {
     pub fn encode_windows(
         &self,
         windows: &[Vec<u32>],
-        token_budget: usize,
+        token_budget: Option<usize>,
         progress: &dyn Progress,
     ) -> Result<Array2<f32>, EncoderError> {
         let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
+        let token_budget = token_budget.unwrap_or_else(|| self.executor.default_token_budget());
         let batches = plan_batches(&lengths, token_budget);
         let embeddings = Mutex::new(Array2::zeros((windows.len(), self.hidden_size())));
         let first_error: Mutex<Option<(usize, EncoderError)>> = Mutex::new(None);
@@ -461,7 +467,7 @@ mod tests {
         // Embeddings, their norm, two layers of 4 attention matrices, 2 others and 2 norms, the dense layer.
         let layer = 4 * (32 * 32 + 32) + (32 * 64 + 64) + (64 * 32 + 32) + 2 * 64;
         assert_eq!(info.n_parameters, (400 + 64 + 2) * 32 + 64 + 2 * layer + (32 * 24 + 24));
-        assert_eq!((info.prompt.as_str(), info.executor.as_str()), ("passage: ", "candle cpu f32"));
+        assert_eq!((info.prompt.as_str(), info.executor.as_str()), ("passage: ", "cpu f32"));
         assert!(info.warnings.is_empty());
         assert_eq!(serde_json::to_value(info).unwrap()["activation"], "gelu");
     }
@@ -498,11 +504,11 @@ mod tests {
         let encoder = load(&EncoderSettings::default()).unwrap();
         let windows: Vec<Vec<u32>> = (0..40u32).map(|i| (0..i % 13).map(|j| 5 + i + j).collect()).collect();
         let progress = Listener::default();
-        let all = encoder.encode_windows(&windows, 30, &progress).unwrap();
+        let all = encoder.encode_windows(&windows, Some(30), &progress).unwrap();
         assert_eq!(progress.n_items.into_inner(), 40);
         assert_eq!(progress.n_tokens.into_inner(), windows.iter().map(|window| window.len() as u64).sum::<u64>());
         for (i, window) in windows.iter().enumerate() {
-            let alone = encoder.encode_windows(std::slice::from_ref(window), 1, &Silent).unwrap();
+            let alone = encoder.encode_windows(std::slice::from_ref(window), Some(1), &Silent).unwrap();
             let difference = (&alone.row(0) - &all.row(i)).iter().fold(0.0f32, |max, x| max.max(x.abs()));
             assert!(difference < 1e-6, "window {i}: {difference}");
         }
@@ -521,7 +527,7 @@ mod tests {
     #[test]
     fn impossible_windows_and_interruptions_are_errors() {
         let encoder = load(&EncoderSettings::default()).unwrap();
-        let encode = |window: Vec<u32>| encoder.encode_windows(&[vec![1; 3], window], 8, &Silent).unwrap_err();
+        let encode = |window: Vec<u32>| encoder.encode_windows(&[vec![1; 3], window], Some(8), &Silent).unwrap_err();
         let error = encode(vec![400]);
         let expected = ExecutorError::TokenOutOfRange { token_id: 400, vocab_size: 400 };
         assert_eq!(error.to_string(), expected.to_string());
@@ -529,7 +535,7 @@ mod tests {
         assert_eq!(error.to_string(), ExecutorError::WindowTooLong { n_tokens: 65, max_tokens: 64 }.to_string());
         let progress = Listener::default();
         progress.is_cancelled.store(true, Ordering::Relaxed);
-        let error = encoder.encode_windows(&[vec![1]], 8, &progress).unwrap_err();
+        let error = encoder.encode_windows(&[vec![1]], Some(8), &progress).unwrap_err();
         assert!(matches!(error, EncoderError::Interrupted));
     }
 

@@ -21,6 +21,18 @@ pub enum PoolingMode {
     LastToken,
 }
 
+impl std::fmt::Display for PoolingMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cls => "cls",
+            Self::Max => "max",
+            Self::Mean => "mean",
+            Self::MeanSqrtLen => "mean_sqrt_len",
+            Self::LastToken => "last_token",
+        })
+    }
+}
+
 /// The function after a dense layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

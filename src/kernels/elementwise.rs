@@ -232,7 +232,7 @@ fn exp<const FMA: bool>(x: f32) -> f32 {
     /// `1.5 · 2²³`: a number this large has no bits after the point, so adding it rounds, and leaves `n` in the lowest bits.
     const ROUNDER: f32 = 12_582_912.0;
     /// `ln 2` in two parts, the first with few enough bits that `n · LN_2_HIGH` is exact.
-    const LN_2_HIGH: f32 = 0.693_359_375;
+    const LN_2_HIGH: f32 = 355.0 / 512.0;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     const MANTISSA_BITS: u32 = 23;
 

@@ -71,6 +71,7 @@ pub(super) fn runs(
 mod tests {
     use super::*;
 
+    #[allow(clippy::single_range_in_vec_init)] // one run is what is meant
     #[test]
     fn runs_are_even_and_overlap() {
         assert_eq!(runs(10, 10, 3, None), (vec![0..10], false));

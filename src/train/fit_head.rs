@@ -488,11 +488,11 @@ mod tests {
             (result.map(|_| ()), progress.n_steps.into_inner())
         };
         let (result, n_steps) = run(usize::MAX);
-        assert_eq!(result, Ok(()));
+        assert!(result.is_ok());
         // Five folds for each strength tried, and the fit on all articles.
         assert!(n_steps % 5 == 1 && (11..=31).contains(&n_steps), "{n_steps}");
-        assert_eq!(run(0), (Err(TrainError::Interrupted), 0));
-        assert_eq!(run(3).0, Err(TrainError::Interrupted));
+        assert!(matches!(run(0), (Err(TrainError::Interrupted), 0)));
+        assert!(matches!(run(3).0, Err(TrainError::Interrupted)));
     }
 
     #[test]

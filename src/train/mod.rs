@@ -1,21 +1,27 @@
 //! Fitting a classifier on embeddings whose labels are known.
 //!
-//! * [`fit_head`]: strength of the penalty, head, calibration and thresholds in one call
+//! * [`fit_head()`]: strength of the penalty, head, calibration and thresholds in one call
 //! * [`cross_validate`]: out-of-fold logits for every strength
 //! * [`folds`]: which rows are held out together
 
+pub mod classifier;
 pub mod cross_validate;
 pub mod fit_head;
 pub mod folds;
 
 use thiserror::Error;
 
+pub use self::classifier::{TrainSettings, TrainTimings};
 pub use self::fit_head::{CheckedHeadSettings, CvReport, FittedHead, HeadSettings, fit_head};
 use crate::calibration::CalibrationError;
+use crate::data::TargetError;
+use crate::encoder::EncoderError;
 use crate::heads::HeadError;
+use crate::pipeline::PipelineError;
+use crate::report::ReportError;
 
 /// What can go wrong in training.
-#[derive(Debug, Error, PartialEq)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
     #[error("head setting `{name}` is {found}, expected {expected}")]
@@ -24,8 +30,27 @@ pub enum TrainError {
     Head(#[source] HeadError),
     #[error("cannot calibrate the head")]
     Calibration(#[from] CalibrationError),
-    #[error("interrupted while fitting the head")]
+    #[error("{0}")]
+    Pipeline(#[source] PipelineError),
+    #[error("cannot use the labels of the articles")]
+    Targets(#[from] TargetError),
+    #[error("cannot measure the cross-validated predictions")]
+    Report(#[from] ReportError),
+    #[error("cannot use the settings of long articles")]
+    Encoder(#[from] EncoderError),
+    #[error("the encoder was loaded without a name, so a model could not say which it needs; use Encoder::open")]
+    NamelessEncoder,
+    #[error("interrupted")]
     Interrupted,
+}
+
+impl From<PipelineError> for TrainError {
+    fn from(error: PipelineError) -> Self {
+        match error {
+            PipelineError::Interrupted => Self::Interrupted,
+            error => Self::Pipeline(error),
+        }
+    }
 }
 
 impl From<HeadError> for TrainError {

@@ -91,7 +91,7 @@ impl OutputFile {
         };
         match created.and_then(|destination| codec(destination, compression)) {
             Ok(codec) => Ok(Self { path, codec }),
-            Err(source) => Err(OutputError::Create { path, source }),
+            Err(source) => Err(OutputError::Create { path, source: root_cause(&source) }),
         }
     }
 
@@ -213,6 +213,8 @@ fn destination(path: &Path) -> io::Result<Destination> {
 
 /// A temporary file in the folder of `path`, for renaming works only within one file system.
 fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    // Asked first, since an error of the temporary file would name that.
+    fs::metadata(folder_of(path).join("."))?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".topicwire-").suffix(".partial");
     // As a file made without further ado: the umask takes away what it should. The default is for the owner only.
@@ -244,11 +246,15 @@ pub(super) fn error_at(path: &Path, error: impl Error + 'static) -> OutputError 
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(inner) = cause {
         if let Some(io_error) = inner.downcast_ref::<io::Error>() {
-            let kind = io_error.kind();
-            let source = io_error.raw_os_error().map_or_else(|| kind.into(), io::Error::from_raw_os_error);
-            return OutputError::from_io(path, source);
+            return OutputError::from_io(path, root_cause(io_error));
         }
         cause = inner.source();
     }
     OutputError::Encode { path: path.to_path_buf(), message: error.to_string() }
+}
+
+/// The system's own error, without the temporary file's name that may be wrapped around it.
+fn root_cause(error: &io::Error) -> io::Error {
+    let kind = error.kind();
+    error.raw_os_error().map_or_else(|| kind.into(), io::Error::from_raw_os_error)
 }

@@ -28,6 +28,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -127,7 +128,7 @@ pub enum OutputError {
     NotSeekable { path: PathBuf },
     #[error("the ids of {n_rows} articles do not fit into the header of {}, which holds {limit_bytes} bytes; write .npy or .parquet", .path.display())]
     TooManyIds { path: PathBuf, n_rows: usize, limit_bytes: usize },
-    #[error("cannot tell the format of {}; known endings are {known}; otherwise name the format", .path.display())]
+    #[error("cannot tell the format of {}; known endings are {known}; otherwise pass --output-format", .path.display())]
     UnknownFormat { path: PathBuf, known: &'static str },
     #[error("{}: {format} cannot be packed", .path.display())]
     Compressed { path: PathBuf, format: &'static str },
@@ -154,7 +155,8 @@ impl OutputError {
 }
 
 /// A format of predictions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PredictionFormat {
     Jsonl,
     Csv,
@@ -163,7 +165,8 @@ pub enum PredictionFormat {
 }
 
 /// A format of embeddings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EmbeddingFormat {
     Npy,
     Safetensors,

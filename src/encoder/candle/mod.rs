@@ -117,6 +117,11 @@ impl Executor for CandleExecutor {
         }
     }
 
+    /// Enough for full speed, while attention scores of 256-token windows in 12 heads stay at 50 MB per thread.
+    fn default_token_budget(&self) -> usize {
+        4096
+    }
+
     fn name(&self) -> String {
         let device = match self.network.device() {
             Device::Cpu => "cpu",

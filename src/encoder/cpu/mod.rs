@@ -197,6 +197,11 @@ impl Executor for CpuEncoder {
             .expect("the windows hold all tokens of the batch"))
     }
 
+    /// Two runs: small enough that the threads finish together, large enough that sorting by length leaves few odd ends.
+    fn default_token_budget(&self) -> usize {
+        2 * MICRO_BATCH_TOKENS
+    }
+
     fn name(&self) -> String {
         "cpu f32".to_owned()
     }

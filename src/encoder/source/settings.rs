@@ -107,7 +107,7 @@ impl HubSettings {
         let flag = |name: &str| {
             get(name).is_some_and(|value| matches!(value.trim().to_lowercase().as_str(), "1" | "on" | "yes" | "true"))
         };
-        let user_home = home(&get);
+        let user_home = home(get);
         let path = |name: &str| get(name).map(|value| expand_home(&value, user_home.as_deref()));
         let hf_home = path("HF_HOME")
             .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("huggingface")))
@@ -166,7 +166,7 @@ impl SourceOptions {
         let data_home = get("XDG_DATA_HOME")
             .map(PathBuf::from)
             .or_else(|| get("LOCALAPPDATA").map(PathBuf::from))
-            .or_else(|| home(&get).map(|home| home.join(".local").join("share")));
+            .or_else(|| home(get).map(|home| home.join(".local").join("share")));
         let beside = program.and_then(Path::parent).map(|folder| folder.join(MODELS));
         let in_data_home = data_home.map(|data| data.join("topicwire").join(MODELS));
         Self {

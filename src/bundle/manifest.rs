@@ -1,0 +1,171 @@
+//! What `manifest.json` holds: types of the file, kept apart from the live ones, so that either can change alone.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::calibration::platt::Platt;
+use crate::calibration::temperature::Temperature;
+use crate::calibration::thresholds::Thresholds;
+use crate::calibration::{Calibration, CalibrationError};
+use crate::encoder::open::EncoderReference;
+use crate::encoder::pooling::WindowPooling;
+use crate::heads::Head;
+use crate::labels::{Label, Task};
+use crate::pipeline::{Classifier, CrossValidation, DataRecord};
+use crate::text::windows::WindowSettings;
+
+/// The value of `format` in every manifest.
+pub const FORMAT: &str = "topicwire-model";
+/// The newest version of the format that this program reads, and the one it writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub format: String,
+    pub format_version: u32,
+    pub program_version: String,
+    pub task: Task,
+    pub labels: Vec<Label>,
+    pub encoder: EncoderReference,
+    pub windows: WindowSettings,
+    pub window_pooling: WindowPooling,
+    pub head: HeadEntry,
+    pub calibration: CalibrationEntry,
+    /// Per label the probability from which it is assigned; `null` where the most probable label is taken.
+    pub thresholds: Option<Vec<f64>>,
+    pub training: TrainingEntry,
+}
+
+/// The head's kind and size; its numbers are in `head.safetensors`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadEntry {
+    pub kind: HeadKind,
+    pub hidden_size: usize,
+    /// Strength `C` it was fitted with.
+    pub strength: f64,
+}
+
+/// Kinds of heads that can be saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadKind {
+    /// `logits = x · weightsᵀ + intercepts`
+    Linear,
+}
+
+/// Logits to probabilities.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum CalibrationEntry {
+    /// Soft-max of `logits / temperature`.
+    Temperature { temperature: f64 },
+    /// Sigmoid of `slope · logit + offset`, each label its own.
+    Platt { slopes: Vec<f64>, offsets: Vec<f64> },
+}
+
+impl CalibrationEntry {
+    fn of(calibration: &Calibration) -> Self {
+        match calibration {
+            Calibration::Temperature(temperature) => Self::Temperature { temperature: temperature.value() },
+            Calibration::Platt(platt) => {
+                Self::Platt { slopes: platt.slopes().to_vec(), offsets: platt.offsets().to_vec() }
+            }
+        }
+    }
+}
+
+/// How the model was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingEntry {
+    /// The run's settings by the names of the command line.
+    pub settings: Map<String, Value>,
+    pub data: DataRecord,
+    pub cross_validation: Option<CrossValidation>,
+}
+
+/// What can be wrong inside a manifest that is valid JSON of the right shape.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    #[error("{what} has {found} entries, expected {expected}, one for each label")]
+    Length { what: &'static str, expected: usize, found: usize },
+    #[error("calibration `{kind}` does not go with task `{task}`")]
+    CalibrationTask { kind: &'static str, task: Task },
+    #[error("a model of task `{task}` {} thresholds", if *.is_there { "has no use for" } else { "needs" })]
+    Thresholds { task: Task, is_there: bool },
+    #[error("the head takes {head} columns, the encoder gives {encoder}")]
+    HiddenSize { head: usize, encoder: usize },
+    #[error("the calibration is not usable")]
+    Calibration(#[from] CalibrationError),
+}
+
+impl Manifest {
+    /// What is saved of a classifier.
+    pub fn of(classifier: &Classifier) -> Self {
+        let topics = &classifier.topics;
+        let record = &classifier.record;
+        Self {
+            format: FORMAT.to_owned(),
+            format_version: FORMAT_VERSION,
+            program_version: record.program_version.clone(),
+            task: topics.task(),
+            labels: topics.labels.iter().map(|(_, label)| label.clone()).collect(),
+            encoder: record.encoder.clone(),
+            windows: classifier.settings.windows.clone(),
+            window_pooling: classifier.settings.window_pooling,
+            head: HeadEntry {
+                kind: HeadKind::Linear,
+                hidden_size: topics.head.hidden_size(),
+                strength: record.strength,
+            },
+            calibration: CalibrationEntry::of(&topics.calibration),
+            thresholds: topics.thresholds.as_ref().map(|thresholds| thresholds.as_slice().to_vec()),
+            training: TrainingEntry {
+                settings: record.settings.clone(),
+                data: record.data.clone(),
+                cross_validation: record.cross_validation.clone(),
+            },
+        }
+    }
+
+    /// The live calibration and thresholds.
+    ///
+    /// # Errors
+    /// Lengths that do not fit the labels, numbers out of range, or a calibration of the other task.
+    pub fn decision_parts(&self) -> Result<(Calibration, Option<Thresholds>), ManifestError> {
+        let n_labels = self.labels.len();
+        let check = |what, found| {
+            if found == n_labels { Ok(()) } else { Err(ManifestError::Length { what, expected: n_labels, found }) }
+        };
+        if self.head.hidden_size != self.encoder.hidden_size {
+            return Err(ManifestError::HiddenSize { head: self.head.hidden_size, encoder: self.encoder.hidden_size });
+        }
+        check("`training.data.support`", self.training.data.support.len())?;
+        let wrong_task = |kind| Err(ManifestError::CalibrationTask { kind, task: self.task });
+        let calibration = match (&self.calibration, self.task) {
+            (CalibrationEntry::Temperature { temperature }, Task::Single) => {
+                Calibration::Temperature(Temperature::new(*temperature)?)
+            }
+            (CalibrationEntry::Platt { slopes, offsets }, Task::Multi) => {
+                check("`calibration.slopes`", slopes.len())?;
+                Calibration::Platt(Platt::new(slopes.clone(), offsets.clone())?)
+            }
+            (CalibrationEntry::Temperature { .. }, Task::Multi) => return wrong_task("temperature"),
+            (CalibrationEntry::Platt { .. }, Task::Single) => return wrong_task("platt"),
+        };
+        let thresholds = match (&self.thresholds, self.task) {
+            (Some(values), Task::Multi) => {
+                check("`thresholds`", values.len())?;
+                Some(Thresholds::new(values.clone())?)
+            }
+            (None, Task::Single) => None,
+            (values, task) => return Err(ManifestError::Thresholds { task, is_there: values.is_some() }),
+        };
+        Ok((calibration, thresholds))
+    }
+}

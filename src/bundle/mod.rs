@@ -1,0 +1,14 @@
+//! A trained classifier on disk: a folder of JSON and safetensors, so that loading it runs no code.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `manifest.json` | everything but the head's numbers; see [`manifest`] |
+//! | `head.safetensors` | `weights` `[n_labels, hidden_size]`, `intercepts` `[n_labels]` |
+//! | `SHA256SUMS` | the hashes of both, as `sha256sum -c` reads them |
+//! | `README.md` | a model card for people; never read back |
+
+mod card;
+pub mod manifest;
+mod store;
+
+pub use store::{BundleError, OpenOptions, Saved, read_manifest, verify};

@@ -1,0 +1,169 @@
+//! `topicwire evaluate`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::predict::open_classifier;
+use super::train::say_long;
+use crate::cli::args::{DataArgs, RunArgs};
+use crate::cli::config;
+use crate::cli::exit::Outcome;
+use crate::cli::output::{Compression, OutputFile, Target};
+use crate::cli::printer;
+use crate::cli::session::Session;
+use crate::data::{DuplicateIds, check_labels, collect_targets};
+use crate::metrics::bootstrap::BootstrapSettings;
+use crate::progress::{Event, Progress};
+use crate::report::gate::QualityGate;
+use crate::report::{EvaluationInput, EvaluationReport, html};
+
+/// Resamples of the bootstrap unless told otherwise.
+const DEFAULT_RESAMPLES: usize = 1000;
+
+/// Measure a classifier on labelled articles.
+///
+/// Prints averaged metrics with 95 % bootstrap intervals and a row for every label. Names and conventions are those of
+/// scikit-learn.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  topicwire evaluate model data/diplomacy/test.jsonl --report report.html
+  topicwire evaluate model test.csv --json --fail-under f1_macro=0.8 --fail-under 'recall[trade]=0.6'")]
+pub struct EvaluateCommand {
+    /// Folder of the model
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    #[command(flatten)]
+    flags: EvaluateFlags,
+}
+
+/// The flags of `evaluate`; a config file knows them by the same names.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct EvaluateFlags {
+    #[command(flatten)]
+    #[serde(flatten)]
+    data: DataArgs,
+    /// Print the report as one JSON object
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+    /// Write the report as a self-contained HTML page
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    report: Option<PathBuf>,
+    /// End with status 1 unless the metric is at least this good; may be repeated
+    #[arg(long, value_name = "METRIC=BOUND", help_heading = "Output")]
+    fail_under: Vec<String>,
+    /// Resamples of the bootstrap, 0 for no intervals [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    resamples: Option<usize>,
+    /// Assign labels from this probability instead: 0.4 for all, or LABEL=0.4 for one; may be repeated
+    #[arg(long, value_name = "[LABEL=]T", allow_negative_numbers = true, help_heading = "Output")]
+    threshold: Vec<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    run: RunArgs,
+}
+
+impl EvaluateCommand {
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        let flags = config::layer_run(&self.flags, |flags| &mut flags.run, "evaluate")?;
+        let gates = flags
+            .fail_under
+            .iter()
+            .map(|text| text.parse::<QualityGate>().context("cannot use --fail-under"))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let session = Session::new(&flags.run)?;
+        let classifier = open_classifier(&self.model, &flags.run, &flags.threshold, &session)?;
+        let mut ids = DuplicateIds::default();
+        let (rows, rejected) = session.open_input(&flags.data, |articles| {
+            articles
+                .check(check_labels(classifier.labels().clone()))
+                .check(move |article, place| ids.check(article, place))
+        })?;
+        let page = match &flags.report {
+            Some(path) => Some(OutputFile::create(&Target::File(path.clone()), Compression::None)?),
+            None => None,
+        };
+
+        let progress = &*session.progress;
+        let n_labels = classifier.labels().len();
+        let mut known: Vec<(String, Option<Vec<String>>)> = Vec::new();
+        let mut scores: Vec<f64> = Vec::new();
+        let mut decisions: Vec<bool> = Vec::new();
+        progress.event(Event::Started { stage: "labelling", total: None });
+        let counts = session.install(|| {
+            classifier.predict_stream(rows, progress, |articles, predictions| {
+                for (article, prediction) in articles.into_iter().zip(predictions) {
+                    scores.extend(&prediction.probabilities);
+                    let start = decisions.len();
+                    decisions.resize(start + n_labels, false);
+                    prediction.labels.iter().for_each(|label| decisions[start + label.0] = true);
+                    known.push((article.id, article.labels));
+                }
+                Ok(())
+            })
+        });
+        progress.event(Event::Finished);
+        let counts = counts?;
+        session.check_cancelled()?;
+        ensure!(!known.is_empty(), "there is no article to evaluate on");
+
+        let resolved = collect_targets(
+            known.iter().map(|(id, labels)| (id.as_str(), labels.as_deref())),
+            Some(classifier.labels()),
+            Some(classifier.topics.task()),
+        )?;
+        let shape = (known.len(), n_labels);
+        let bootstrap = match flags.resamples.unwrap_or(DEFAULT_RESAMPLES) {
+            0 => None,
+            n_resamples => Some(BootstrapSettings {
+                n_resamples,
+                seed: flags.run.seed.unwrap_or_default(),
+                ..BootstrapSettings::default()
+            }),
+        };
+        let report = session.install(|| {
+            EvaluationReport::new(
+                EvaluationInput {
+                    labels: classifier.labels(),
+                    targets: &resolved.targets,
+                    probabilities: Array2::from_shape_vec(shape, scores).expect("one row an article").view(),
+                    decisions: Array2::from_shape_vec(shape, decisions).expect("one row an article").view(),
+                    thresholds: classifier.topics.thresholds.as_ref().map(|thresholds| thresholds.as_slice()),
+                },
+                bootstrap,
+            )
+        })?;
+
+        if let Some(mut page) = page {
+            let title = format!("topicwire: {}", self.model.display());
+            page.write_all(html::render(&report, &title).as_bytes())?;
+            page.finish()?;
+        }
+        let text = if flags.json {
+            serde_json::to_string_pretty(&report)? + "\n"
+        } else {
+            format!(
+                "{}, {n_labels} labels, {}\n\n{}",
+                printer::counted(report.n as u64, "article"),
+                report.task,
+                printer::report(&report)
+            )
+        };
+        printer::print(&text)?;
+        say_long(progress, &counts);
+        let outcome = rejected.conclude(counts.n_articles, progress);
+
+        let mut is_met = true;
+        for gate in &gates {
+            let checked = gate.check(&report);
+            is_met &= checked.is_met();
+            progress.warn_if(!checked.is_met(), format!("{gate} {checked}"));
+        }
+        Ok(if is_met { outcome } else { Outcome::GateNotMet })
+    }
+}

@@ -1,0 +1,9 @@
+//! One file for each command: its flags, and a `run` that calls the library.
+
+pub mod completions;
+pub mod embed;
+pub mod encoder;
+pub mod evaluate;
+pub mod inspect;
+pub mod predict;
+pub mod train;

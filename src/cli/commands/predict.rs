@@ -1,0 +1,147 @@
+//! `topicwire predict`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::train::say_long;
+use crate::bundle::OpenOptions;
+use crate::calibration::thresholds::Thresholds;
+use crate::cli::args::{DataArgs, RunArgs};
+use crate::cli::config;
+use crate::cli::exit::Outcome;
+use crate::cli::output::{PredictionFormat, PredictionRow, Target, prediction_writer};
+use crate::cli::session::{Session, executor, source_options};
+use crate::data::LABEL_SEPARATOR;
+use crate::pipeline::{Classifier, PipelineError};
+use crate::progress::{Event, Progress};
+
+/// Label articles, one output row each, in order.
+///
+/// A row holds the id, the assigned labels, the probability of every label, and the columns of the input. Rows come as
+/// soon as they are known; memory does not grow with the input.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  topicwire predict model articles/*.txt
+  topicwire predict model news.csv.gz -o labels.parquet
+  cat news.jsonl | topicwire predict model - | jq -r '.labels[]' | sort | uniq -c")]
+pub struct PredictCommand {
+    /// Folder of the model
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    #[command(flatten)]
+    flags: PredictFlags,
+}
+
+/// The flags of `predict`; a config file knows them by the same names.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct PredictFlags {
+    #[command(flatten)]
+    #[serde(flatten)]
+    data: DataArgs,
+    /// File to write, standard output without; .jsonl, .csv, .tsv, .parquet, the text forms also .gz or .zst
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
+    /// Format of the output: jsonl, csv, tsv, parquet [default: from the ending, else jsonl]
+    #[arg(long, value_name = "FORMAT", help_heading = "Output")]
+    output_format: Option<PredictionFormat>,
+    /// Assign labels from this probability instead: 0.4 for all, or LABEL=0.4 for one; may be repeated
+    #[arg(long, value_name = "[LABEL=]T", allow_negative_numbers = true, help_heading = "Output")]
+    threshold: Vec<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    run: RunArgs,
+}
+
+impl PredictCommand {
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        let flags = config::layer_run(&self.flags, |flags| &mut flags.run, "predict")?;
+        let session = Session::new(&flags.run)?;
+        let (rows, rejected) = session.open_input(&flags.data, |articles| articles)?;
+        let classifier = open_classifier(&self.model, &flags.run, &flags.threshold, &session)?;
+
+        let names: Vec<String> = classifier.labels().names().map(str::to_owned).collect();
+        let target = Target::new(flags.output.clone().unwrap_or_else(|| "-".into()));
+        let format = match flags.output_format {
+            Some(format) => format,
+            None => PredictionFormat::from_target(&target)?,
+        };
+        let separator = flags.data.label_separator.as_deref().unwrap_or(LABEL_SEPARATOR);
+        let mut writer = prediction_writer(&target, format, &names, separator)?;
+        let progress = &*session.progress;
+        progress.event(Event::Started { stage: "labelling", total: None });
+        let counts = session.install(|| {
+            classifier.predict_stream(rows, progress, |articles, predictions| {
+                for (article, prediction) in articles.iter().zip(&predictions) {
+                    let labels: Vec<String> = prediction.labels.iter().map(|label| names[label.0].clone()).collect();
+                    let row = PredictionRow {
+                        id: &article.id,
+                        labels: &labels,
+                        scores: &prediction.probabilities,
+                        extra: &article.extra,
+                    };
+                    writer.write(&row).map_err(|error| PipelineError::Sink(Box::new(error)))?;
+                }
+                writer.flush().map_err(|error| PipelineError::Sink(Box::new(error)))
+            })
+        });
+        progress.event(Event::Finished);
+        let counts = counts?;
+        session.check_cancelled()?;
+        writer.finish()?;
+        say_long(progress, &counts);
+        Ok(rejected.conclude(counts.n_articles, progress))
+    }
+}
+
+/// Opens a model and applies `--threshold`.
+pub fn open_classifier(
+    model: &std::path::Path,
+    run: &RunArgs,
+    thresholds: &[String],
+    session: &Session,
+) -> anyhow::Result<Classifier> {
+    let options = OpenOptions {
+        source: source_options(run.offline),
+        encoder: run.encoder.as_deref().map(str::parse).transpose()?,
+        executor: executor(run.device),
+        batch_tokens: run.batch_tokens.map(|n| n as usize),
+    };
+    let mut classifier = Classifier::open_with(model, &options, &*session.progress)?;
+    session.tell_encoder(&classifier.encoder);
+    if let Some(asked) = run.precision {
+        let own = classifier.record.encoder.precision;
+        anyhow::ensure!(
+            crate::encoder::Precision::from(asked) == own,
+            "the model was trained with precision {own}, and --precision asks for another; train it again to change it"
+        );
+    }
+    for threshold in thresholds {
+        set_threshold(&mut classifier, threshold).with_context(|| format!("cannot use --threshold {threshold}"))?;
+    }
+    Ok(classifier)
+}
+
+fn set_threshold(classifier: &mut Classifier, text: &str) -> anyhow::Result<()> {
+    let (label, value) = match text.rsplit_once('=') {
+        Some((label, value)) => (Some(label), value),
+        None => (None, text),
+    };
+    let found = value.trim();
+    let value: f64 = found.parse().with_context(|| format!("expected a number between 0 and 1, found `{found}`"))?;
+    anyhow::ensure!((0.0..=1.0).contains(&value), "expected a number between 0 and 1, found {found}");
+    let topics = &mut classifier.topics;
+    let Some(thresholds) = &topics.thresholds else {
+        anyhow::bail!("the model gives each article its most probable label and has no thresholds");
+    };
+    let mut values = thresholds.as_slice().to_vec();
+    match label {
+        Some(label) => values[topics.labels.require(label)?.0] = value,
+        None => values.fill(value),
+    }
+    topics.thresholds = Some(Thresholds::new(values)?);
+    Ok(())
+}

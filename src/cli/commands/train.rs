@@ -1,0 +1,213 @@
+//! `topicwire train`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::Saved;
+use crate::calibration::thresholds::Aim;
+use crate::cli::args::{DataArgs, RunArgs, WindowArgs};
+use crate::cli::config;
+use crate::cli::exit::Outcome;
+use crate::cli::printer;
+use crate::cli::session::{DEFAULT_ENCODER, Session};
+use crate::data::{DuplicateIds, check_labels, read_label_file};
+use crate::heads::logistic::ClassWeight;
+use crate::labels::Task;
+use crate::pipeline::Classifier;
+use crate::train::fit_head::CalibrationChoice;
+use crate::train::{HeadSettings, TrainSettings};
+
+/// Fit a classifier on labelled articles and save it.
+///
+/// Each article is turned into an embedding once; the strength of the head, its calibration and the threshold of every
+/// label are chosen by cross-validation. Prints what cross-validation found.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  topicwire train data/diplomacy/train.jsonl -o model
+  topicwire train news.csv --text-column body --label-column topics -o model --aim 'precision>=0.9'")]
+pub struct TrainCommand {
+    #[command(flatten)]
+    flags: TrainFlags,
+}
+
+/// The flags of `train`; a config file knows them by the same names.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct TrainFlags {
+    #[command(flatten)]
+    #[serde(flatten)]
+    data: DataArgs,
+    /// Folder to save the model in
+    #[arg(short, long, value_name = "MODEL", help_heading = "Output")]
+    output: Option<PathBuf>,
+    /// Replace the model that is there
+    #[arg(long, help_heading = "Output")]
+    overwrite: bool,
+    /// JSON list of {"label", "description"}: the labels, their order and what they mean
+    #[arg(long, value_name = "FILE", help_heading = "Head")]
+    labels: Option<PathBuf>,
+    /// Whether an article has exactly one label or any number [default: told by the data]
+    #[arg(long, value_enum, value_name = "single|multi", hide_possible_values = true, help_heading = "Head")]
+    task: Option<TaskArg>,
+    /// What thresholds aim at, for each label: f1, precision>=P, recall>=R, or fixed=T [default: f1]
+    #[arg(long, value_name = "AIM", help_heading = "Head")]
+    aim: Option<String>,
+    /// Strengths C to choose from; the larger, the closer the fit [default: 0.3,1,3,10,30,100]
+    #[arg(long, value_name = "C,…", value_delimiter = ',', allow_negative_numbers = true, help_heading = "Head")]
+    strengths: Vec<f64>,
+    /// Folds of cross-validation [default: 5]
+    #[arg(long, value_name = "N", help_heading = "Head")]
+    folds: Option<usize>,
+    /// Weight of the rare side of each label [default: none]
+    #[arg(long, value_enum, value_name = "none|balanced", hide_possible_values = true, help_heading = "Head")]
+    class_weight: Option<ClassWeightArg>,
+    /// Probabilities from the logits: auto fits them to held-out articles, none leaves them [default: auto]
+    #[arg(long, value_enum, value_name = "auto|none", hide_possible_values = true, help_heading = "Head")]
+    calibration: Option<CalibrationArg>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    windows: WindowArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum TaskArg {
+    Single,
+    Multi,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ClassWeightArg {
+    None,
+    Balanced,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum CalibrationArg {
+    Auto,
+    None,
+}
+
+impl TrainFlags {
+    fn settings(&self) -> anyhow::Result<TrainSettings> {
+        let mut head = HeadSettings { seed: self.run.seed.unwrap_or_default(), ..HeadSettings::default() };
+        if let Some(aim) = &self.aim {
+            head.aim = aim.parse::<Aim>().context("cannot read --aim")?;
+        }
+        if !self.strengths.is_empty() {
+            head.strengths = self.strengths.clone();
+        }
+        if let Some(n_folds) = self.folds {
+            head.n_folds = n_folds;
+        }
+        if let Some(weight) = self.class_weight {
+            head.class_weight = match weight {
+                ClassWeightArg::None => ClassWeight::Uniform,
+                ClassWeightArg::Balanced => ClassWeight::Balanced,
+            };
+        }
+        if let Some(calibration) = self.calibration {
+            head.calibration = match calibration {
+                CalibrationArg::Auto => CalibrationChoice::Fitted,
+                CalibrationArg::None => CalibrationChoice::Off,
+            };
+        }
+        Ok(TrainSettings {
+            embed: self.windows.embed_settings(&self.run),
+            head,
+            labels: self.labels.as_ref().map(read_label_file).transpose()?,
+            task: self.task.map(|task| match task {
+                TaskArg::Single => Task::Single,
+                TaskArg::Multi => Task::Multi,
+            }),
+        })
+    }
+}
+
+impl TrainCommand {
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        let flags = config::layer_run(&self.flags, |flags| &mut flags.run, "train")?;
+        let settings = flags.settings()?;
+        settings.head.clone().check().context("the settings make no sense")?;
+        let settings_to_keep = reproducing(&flags)?;
+        let output = flags.output.clone().context("no place to save the model: pass -o MODEL")?;
+        let saved = if flags.overwrite { Saved::Replacing } else { Saved::New };
+        saved.check(&output)?;
+
+        let session = Session::new(&flags.run)?;
+        let mut ids = DuplicateIds::default();
+        let mut known = settings.labels.clone().map(check_labels);
+        let (rows, rejected) = session.open_input(&flags.data, |articles| {
+            articles.check(move |article, place| {
+                ids.check(article, place)?;
+                match &mut known {
+                    Some(check) => check(article, place),
+                    None if article.labels.is_none() => Err(crate::data::RowProblem::Unlabelled),
+                    None => Ok(()),
+                }
+            })
+        })?;
+        let encoder_name = flags.run.encoder.as_deref().unwrap_or(DEFAULT_ENCODER);
+        let encoder = session.open_encoder(encoder_name, &flags.run, &flags.windows.encoder_settings(&flags.run))?;
+
+        let progress = &*session.progress;
+        let (mut classifier, timings) =
+            session.install(|| Classifier::train_with(encoder, rows, &settings, progress))?;
+        session.check_cancelled()?;
+        classifier.record.settings = settings_to_keep;
+        classifier.save_as(&output, saved)?;
+
+        let data = &classifier.record.data;
+        let (encode, fit) = (timings.encode.as_secs_f64(), timings.fit.as_secs_f64());
+        progress.say(format!(
+            "encoded {} articles ({} windows, {} tokens) in {encode:.1} s, fitted the head in {fit:.1} s: {:.0} % of the time in the encoder",
+            data.counts.n_articles, data.counts.n_windows, data.counts.n_tokens, 100.0 * encode / (encode + fit)
+        ));
+        say_long(progress, &data.counts);
+        printer::print(&summary(&classifier))?;
+        printer::print(&format!("\nmodel saved in {}\n", output.display()))?;
+        Ok(rejected.conclude(data.counts.n_articles, progress))
+    }
+}
+
+fn summary(classifier: &Classifier) -> String {
+    let record = &classifier.record;
+    let head = format!(
+        "{} articles, {} labels, {}; strength C = {}",
+        record.data.counts.n_articles,
+        classifier.labels().len(),
+        classifier.topics.task(),
+        record.strength
+    );
+    match &record.cross_validation {
+        Some(cv) => format!("{head}; {}-fold cross-validation:\n\n{}", cv.n_folds, printer::report(&cv.report)),
+        None => format!("{head}; too few articles for cross-validation\n"),
+    }
+}
+
+/// Says how many articles did not fit into one window: nothing is cut in silence.
+pub fn say_long(progress: &crate::cli::progress::StderrProgress, counts: &crate::pipeline::EmbedCounts) {
+    if counts.n_long > 0 {
+        progress.say(format!("{} of {} articles were read in several windows", counts.n_long, counts.n_articles));
+    }
+    if counts.n_cut > 0 {
+        progress.warn(format!("{} of {} articles were cut", counts.n_cut, counts.n_articles));
+    }
+}
+
+/// What a run.toml needs to make the same model: no places of outputs, nothing that changes no result.
+fn reproducing(flags: &TrainFlags) -> Result<serde_json::Map<String, serde_json::Value>, config::ConfigFileError> {
+    const WITHOUT_EFFECT: [&str; 7] =
+        ["output", "overwrite", "rejects", "threads", "offline", "progress", "batch-tokens"];
+    let mut settings = config::given(flags)?;
+    settings.retain(|key, _| !WITHOUT_EFFECT.contains(&key.as_str()));
+    Ok(settings)
+}

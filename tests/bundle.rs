@@ -1,0 +1,271 @@
+//! Saved classifiers: what is opened predicts what was saved, and nothing damaged is opened.
+
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use topicwire::bundle::manifest::Manifest;
+use topicwire::bundle::{BundleError, Saved, read_manifest, verify};
+use topicwire::{Article, Classifier, Encoder, TrainSettings};
+
+const FILES: [&str; 4] = ["README.md", "SHA256SUMS", "head.safetensors", "manifest.json"];
+
+fn article(i: usize, labels: &[&str]) -> Article {
+    const TEXTS: [&str; 3] = ["ships carry grain", "soldiers train with tanks", "the minister signed a deal"];
+    let mut article = Article::new(format!("a{i}"), format!("{}, report {i}", TEXTS[i % TEXTS.len()]));
+    article.labels = Some(labels.iter().map(|label| (*label).to_owned()).collect());
+    article
+}
+
+fn articles(is_single: bool) -> Vec<Article> {
+    let labels: [&[&str]; 4] =
+        if is_single { [&["x"], &["y"], &["x"], &["y"]] } else { [&["x"], &["y"], &["x", "y"], &[]] };
+    (0..24).map(|i| article(i, labels[i % labels.len()])).collect()
+}
+
+fn train(is_single: bool) -> Classifier {
+    let encoder = Encoder::open("models/tiny-bert-cls-dense").unwrap();
+    Classifier::train(encoder, articles(is_single).into_iter().map(Ok), &TrainSettings::default()).unwrap()
+}
+
+/// A multi-label classifier and the folder it was saved in.
+fn saved() -> &'static (Classifier, TempDir) {
+    static SAVED: OnceLock<(Classifier, TempDir)> = OnceLock::new();
+    SAVED.get_or_init(|| {
+        let classifier = train(false);
+        let folder = tempfile::tempdir().unwrap();
+        classifier.save(folder.path().join("model")).unwrap();
+        (classifier, folder)
+    })
+}
+
+/// A copy of the saved model that may be spoilt.
+fn copy() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in FILES {
+        fs::copy(saved().1.path().join("model").join(file), folder.path().join(file)).unwrap();
+    }
+    folder
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Makes the list of hashes right again, as whoever means harm would.
+fn reseal(model: &Path) {
+    let line = |file: &str| format!("{}  {file}\n", sha256(&fs::read(model.join(file)).unwrap()));
+    fs::write(model.join("SHA256SUMS"), line("head.safetensors") + &line("manifest.json")).unwrap();
+}
+
+#[test]
+fn what_is_opened_predicts_exactly_what_was_saved() {
+    for is_single in [false, true] {
+        let classifier = train(is_single);
+        let folder = tempfile::tempdir().unwrap();
+        classifier.save(folder.path().join("model")).unwrap();
+        let opened = Classifier::open(folder.path().join("model")).unwrap();
+        assert_eq!(opened.topics, classifier.topics);
+        assert_eq!((&opened.record, &opened.settings), (&classifier.record, &classifier.settings));
+        let articles = articles(is_single);
+        assert_eq!(opened.predict(&articles).unwrap(), classifier.predict(&articles).unwrap());
+        opened.save(folder.path().join("again")).unwrap();
+        for file in FILES {
+            let read = |model: &str| fs::read(folder.path().join(model).join(file)).unwrap();
+            assert_eq!(read("model"), read("again"), "{file}");
+        }
+    }
+}
+
+#[test]
+fn every_single_changed_byte_is_refused() {
+    let folder = copy();
+    for file in ["manifest.json", "head.safetensors"] {
+        let path = folder.path().join(file);
+        let bytes = fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            // Another bit at every place, so that all of them have their turn.
+            changed[at] ^= 1 << (at % 8);
+            fs::write(&path, &changed).unwrap();
+            assert!(verify(folder.path()).is_err(), "{file}, byte {at}: {:?}", changed[at] as char);
+        }
+        fs::write(&path, &bytes).unwrap();
+        verify(folder.path()).unwrap();
+    }
+}
+
+#[test]
+fn truncated_and_missing_files_are_refused() {
+    let folder = copy();
+    for file in ["manifest.json", "head.safetensors", "SHA256SUMS"] {
+        let path = folder.path().join(file);
+        let bytes = fs::read(&path).unwrap();
+        // The list of hashes ends with a line end that it can do without.
+        for length in (0..bytes.len() - 1).step_by(7) {
+            fs::write(&path, &bytes[..length]).unwrap();
+            assert!(verify(folder.path()).is_err(), "{file} of {length} bytes");
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(verify(folder.path()).is_err(), "no {file}");
+        fs::write(&path, &bytes).unwrap();
+    }
+    fs::remove_file(folder.path().join("README.md")).unwrap();
+    verify(folder.path()).expect("the card is for people only");
+}
+
+#[test]
+fn newer_formats_are_refused_before_anything_else_is_looked_at() {
+    let folder = copy();
+    let manifest = json!({"format": "topicwire-model", "format_version": 2, "program_version": "9.9.9", "new": true});
+    fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
+    fs::remove_file(folder.path().join("SHA256SUMS")).unwrap();
+    match read_manifest(folder.path()) {
+        Err(BundleError::Version { found: 2, program_version, .. }) => assert_eq!(program_version, "9.9.9"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn only_models_are_replaced_and_only_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (classifier, _) = saved();
+    let model = folder.path().join("model");
+    classifier.save(&model).unwrap();
+    assert!(matches!(classifier.save(&model), Err(BundleError::Exists { is_model: true, .. })));
+    classifier.save_as(&model, Saved::Replacing).unwrap();
+    verify(&model).unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    for taken in ["file", "file/model"] {
+        assert!(classifier.save_as(folder.path().join(taken), Saved::Replacing).is_err(), "{taken}");
+    }
+    let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["file", "model"], "no temporary folders are left");
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        prop_oneof![Just(0.0), Just(-1.0), Just(1e300), Just(0.5)].prop_map(Value::from),
+        "[a-z]{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec(("[a-z_]{1,8}", inner), 0..4)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect::<Map<_, _>>())),
+        ]
+    })
+}
+
+/// Every value in the tree, as a JSON pointer.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| pointers(value, &format!("{at}/{key}"), found)),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(i, value)| pointers(value, &format!("{at}/{i}"), found))
+        }
+        _ => {}
+    }
+}
+
+/// Opens a model whose manifest has `value` at `place`, its hash made right, and uses it where it opens.
+fn open_and_use(place: &str, value: Value) {
+    let folder = copy();
+    let path = folder.path().join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    *manifest.pointer_mut(place).unwrap() = value;
+    fs::write(&path, manifest.to_string()).unwrap();
+    reseal(folder.path());
+    if let Ok(classifier) = Classifier::open(folder.path()) {
+        for prediction in classifier.predict(&articles(false)[..4]).into_iter().flatten() {
+            assert!(prediction.probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{place}");
+        }
+    }
+}
+
+/// Every value in the manifest but those of the report, which is only shown.
+fn places() -> Vec<String> {
+    let manifest = fs::read(saved().1.path().join("model/manifest.json")).unwrap();
+    let mut found = Vec::new();
+    pointers(&serde_json::from_slice(&manifest).unwrap(), "", &mut found);
+    found.retain(|place| !place.starts_with("/training/cross_validation/"));
+    found
+}
+
+#[test]
+fn a_manifest_with_any_value_made_awkward_never_panics() {
+    let awkward = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(1),
+        json!(-1),
+        json!(u64::MAX),
+        json!(1e300),
+        json!("\0"),
+        json!([]),
+    ];
+    for place in places() {
+        awkward.iter().for_each(|value| open_and_use(&place, value.clone()));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A manifest in which one value is something else, its hash made right: an error or a model that works, never a panic.
+    #[test]
+    fn a_manifest_with_any_one_value_replaced_never_panics(which in any::<prop::sample::Index>(), value in any_json()) {
+        let places = places();
+        open_and_use(which.get::<String>(&places), value);
+    }
+
+    /// A head of any bytes, its hash made right.
+    #[test]
+    fn a_head_with_a_few_bytes_replaced_never_panics(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        length in any::<prop::sample::Index>(),
+        is_cut in any::<bool>(),
+    ) {
+        let folder = copy();
+        let path = folder.path().join("head.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if is_cut {
+            bytes.truncate(length.index(bytes.len()));
+        }
+        fs::write(&path, bytes).unwrap();
+        reseal(folder.path());
+        let _ = verify(folder.path());
+    }
+
+    #[test]
+    fn any_json_as_a_manifest_is_an_error(value in any_json()) {
+        let folder = copy();
+        fs::write(folder.path().join("manifest.json"), value.to_string()).unwrap();
+        reseal(folder.path());
+        prop_assert!(verify(folder.path()).is_err());
+        prop_assert!(serde_json::from_value::<Manifest>(value).is_err());
+    }
+
+    #[test]
+    fn any_bytes_as_a_manifest_are_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let folder = copy();
+        fs::write(folder.path().join("manifest.json"), bytes).unwrap();
+        reseal(folder.path());
+        prop_assert!(verify(folder.path()).is_err());
+    }
+}

@@ -1,0 +1,16 @@
+//! The program as other programs and people see it: arguments in; standard output, standard error and exit status out.
+//!
+//! All but `real_encoder` run on the committed tiny encoders. Their weights are random, so what is labelled how means
+//! nothing; how the program behaves does.
+
+mod support;
+
+#[cfg(target_os = "linux")]
+mod bad_input;
+mod commands;
+mod config;
+mod determinism;
+mod formats;
+mod real_encoder;
+#[cfg(target_os = "linux")]
+mod signals;
