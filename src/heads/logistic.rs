@@ -19,6 +19,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use serde::{Deserialize, Serialize};
 
 use super::design::Design;
+use super::exponential::exponentials_of_nonpositive;
 use super::lbfgs::{Stopping, minimise};
 use super::objective::{LinearObjectives, Products, RowLoss, Sums};
 use super::{HeadError, LinearHead, one_vs_rest};
@@ -306,13 +307,19 @@ impl RowLoss for Softmax {
     }
 
     fn differentiate(&self, first_row: usize, _: &[Option<usize>], mut logits: ArrayViewMut2<f64>, sums: &mut Sums) {
-        for (row_idx, mut row) in logits.rows_mut().into_iter().enumerate() {
-            let class_idx = self.class_of_row[first_row + row_idx];
-            let weight = self.weights[class_idx];
-            let row = row.as_slice_mut().expect("rows of a row-major block are contiguous");
+        let n_classes = self.weights.len();
+        let block = logits.as_slice_mut().expect("a block of rows is contiguous");
+        let classes = &self.class_of_row[first_row..];
+        // How far the own logit is below the largest.
+        let mut distances = Vec::with_capacity(block.len() / n_classes);
+        for (row, &class_idx) in block.chunks_exact_mut(n_classes).zip(classes) {
             let peak = row.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
-            let distance = peak - row[class_idx];
-            row.iter_mut().for_each(|value| *value = (*value - peak).exp());
+            distances.push(peak - row[class_idx]);
+            row.iter_mut().for_each(|value| *value -= peak);
+        }
+        exponentials_of_nonpositive(block);
+        for ((row, &class_idx), distance) in block.chunks_exact_mut(n_classes).zip(classes).zip(distances) {
+            let weight = self.weights[class_idx];
             let total: f64 = row.iter().sum();
             sums.losses[0] += weight * (total.ln() + distance);
             // What the other classes have, so that it keeps its digits where the own class has nearly everything.

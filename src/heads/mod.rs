@@ -6,6 +6,7 @@
 
 mod design;
 mod eigen;
+mod exponential;
 mod lbfgs;
 pub mod linear;
 pub mod logistic;

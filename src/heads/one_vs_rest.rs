@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
 use super::HeadError;
+use super::exponential::exponentials_of_nonpositive;
 use super::lbfgs::{Minimum, Stopping, minimise};
 use super::logistic::{ClassWeight, Solution, TrainingSet};
 use super::objective::{LinearObjectives, RowLoss, Sums};
@@ -119,27 +120,28 @@ impl RowLoss for Sigmoids {
                 negative_weights[slot] = weights.negative;
             }
         }
-        let mut exponentials = vec![0.0; n_columns];
         // ∑ ln(1 + e) as the logarithm of a product: each factor is at most 2, a block has at most 256 rows, so no overflow.
         let mut products = vec![1.0f64; n_columns];
         let mut hinges = vec![0.0; n_columns];
         let mut curvatures = vec![0.0; n_columns];
-        let mut own = Vec::new();
-        for (row_idx, mut row) in logits.rows_mut().into_iter().enumerate() {
-            let row = row.as_slice_mut().expect("rows of a row-major block are contiguous");
-            own.clear();
+        if n_columns == 0 {
+            return;
+        }
+        let block = logits.as_slice_mut().expect("a block of rows is contiguous");
+        // (row, problem, slot, logit) of the positives. As negatives, which all are taken for at first, they add exactly nothing.
+        let mut positives = Vec::new();
+        for (row_idx, row) in block.chunks_exact_mut(n_columns).enumerate() {
             for &problem_idx in &self.positives[first_row + row_idx] {
                 if let Some(slot) = slots[problem_idx] {
-                    own.push((problem_idx, slot, row[slot]));
-                    // As a negative, this row then adds exactly nothing.
+                    positives.push((row_idx, problem_idx, slot, row[slot]));
                     row[slot] = f64::NEG_INFINITY;
                 }
             }
-            for (exponential, logit) in exponentials.iter_mut().zip(row.iter()) {
-                *exponential = (-logit.abs()).exp();
-            }
-            for (column, logit) in row.iter_mut().enumerate() {
-                let exponential = exponentials[column];
+        }
+        let mut exponentials: Vec<f64> = block.iter().map(|logit| -logit.abs()).collect();
+        exponentials_of_nonpositive(&mut exponentials);
+        for (row, exponentials) in block.chunks_exact_mut(n_columns).zip(exponentials.chunks_exact(n_columns)) {
+            for (column, (logit, &exponential)) in row.iter_mut().zip(exponentials).enumerate() {
                 let inverse = 1.0 / (1.0 + exponential);
                 hinges[column] += logit.max(0.0);
                 products[column] *= 1.0 + exponential;
@@ -147,15 +149,17 @@ impl RowLoss for Sigmoids {
                 let numerator = if *logit >= 0.0 { 1.0 } else { exponential };
                 *logit = negative_weights[column] * numerator * inverse;
             }
-            for &(problem_idx, slot, logit) in &own {
-                let weight = self.weights[problem_idx].positive;
-                let exponential = (-logit.abs()).exp();
-                let inverse = 1.0 / (1.0 + exponential);
-                sums.losses[slot] += weight * ((-logit).max(0.0) + exponential.ln_1p());
-                sums.curvatures[slot] += weight * exponential * inverse * inverse;
-                row[slot] = -weight * inverse * if logit >= 0.0 { exponential } else { 1.0 };
-            }
-            sums.residuals.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += value);
+        }
+        for (row_idx, problem_idx, slot, logit) in positives {
+            let weight = self.weights[problem_idx].positive;
+            let exponential = (-logit.abs()).exp();
+            let inverse = 1.0 / (1.0 + exponential);
+            sums.losses[slot] += weight * ((-logit).max(0.0) + exponential.ln_1p());
+            sums.curvatures[slot] += weight * exponential * inverse * inverse;
+            block[row_idx * n_columns + slot] = -weight * inverse * if logit >= 0.0 { exponential } else { 1.0 };
+        }
+        for row in block.chunks_exact(n_columns) {
+            sums.residuals.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
         for (column, weight) in negative_weights.into_iter().enumerate() {
             sums.losses[column] += weight * (hinges[column] + products[column].ln());

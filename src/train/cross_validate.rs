@@ -82,7 +82,10 @@ impl FoldedDesign {
     }
 }
 
-/// Fits every fold at every strength of the ascending list `strengths`, each from the solution at the one before.
+/// Fits every fold at ascending `strengths`, each from the solution at the one before, until the log-loss rises.
+///
+/// The log-loss has one valley over the strengths, and what lies beyond it, weak penalties, is the costliest part of the path.
+/// Returns the scores of the strengths tried, and all about the best of them.
 ///
 /// # Errors
 /// [`TrainError::Interrupted`].
@@ -92,55 +95,48 @@ pub(crate) fn cross_validate(
     strengths: &[f64],
     class_weight: &ClassWeight,
     progress: &dyn Progress,
-) -> Result<Vec<OutOfFold>, TrainError> {
+) -> Result<(Vec<StrengthScore>, OutOfFold), TrainError> {
     let n_folds = folded.bounds.len() - 1;
     let stopping = Stopping { tolerance: CV_TOLERANCE, max_evaluations: MAX_EVALUATIONS, noise: PRODUCTS.noise() };
-    // By fold, then strength: coefficients and logits of the rows held out.
-    let paths: Vec<Vec<(Array2<f64>, Array2<f64>)>> = (0..n_folds)
-        .into_par_iter()
-        .map(|fold_idx| {
-            let training = folded.training_set(Some(fold_idx), n_labels, class_weight);
-            let mut path: Vec<(Array2<f64>, Array2<f64>)> = Vec::with_capacity(strengths.len());
-            for &strength in strengths {
-                let start = path.last().map(|(coefficients, _)| coefficients.view());
-                let coefficients = training.fit(strength, stopping, start, &|| progress.is_cancelled())?.coefficients;
-                let held_out = folded.bounds[fold_idx]..folded.bounds[fold_idx + 1];
-                let logits = folded.design.logits(held_out, coefficients.view());
-                path.push((coefficients, logits));
-                progress.event(Event::Advanced { n_items: 1, n_tokens: 0 });
-            }
-            Ok(path)
-        })
-        .collect::<Result<_, TrainError>>()?;
+    let mut position = vec![0; folded.order.len()];
+    folded.order.iter().enumerate().for_each(|(place, &row_idx)| position[row_idx] = place);
+    let targets = folded.targets.select(&position);
 
-    let mut results = Vec::with_capacity(strengths.len());
-    let mut paths: Vec<_> = paths.into_iter().map(Vec::into_iter).collect();
+    let mut scores: Vec<StrengthScore> = Vec::new();
+    let mut best: Option<OutOfFold> = None;
+    let mut fitted: Vec<Array2<f64>> = Vec::new();
     for &strength in strengths {
+        fitted = (0..n_folds)
+            .into_par_iter()
+            .map(|fold_idx| {
+                let training = folded.training_set(Some(fold_idx), n_labels, class_weight);
+                let start = fitted.get(fold_idx).map(|coefficients| coefficients.view());
+                let solution = training.fit(strength, stopping, start, &|| progress.is_cancelled())?;
+                progress.event(Event::Advanced { n_items: 1, n_tokens: 0 });
+                Ok(solution.coefficients)
+            })
+            .collect::<Result<_, TrainError>>()?;
         let mut logits = Array2::zeros((folded.order.len(), n_labels));
         let mut mean = Array2::zeros((n_labels, folded.design.rank() + 1));
-        let mut place = folded.order.iter();
-        for path in &mut paths {
-            let (coefficients, held_out) = path.next().expect("every fold has a model for every strength");
-            mean += &coefficients;
-            for (row, &row_idx) in held_out.rows().into_iter().zip(&mut place) {
+        for (bounds, coefficients) in folded.bounds.windows(2).zip(&fitted) {
+            mean += coefficients;
+            let held_out = folded.design.logits(bounds[0]..bounds[1], coefficients.view());
+            for (row, &row_idx) in held_out.rows().into_iter().zip(&folded.order[bounds[0]..bounds[1]]) {
                 logits.row_mut(row_idx).assign(&row);
             }
         }
         mean /= n_folds as f64;
-        results.push((strength, logits, mean));
+        let probabilities = calibrate(logits.view(), &targets, n_labels)?.probabilities(logits.view())?;
+        let log_loss = log_loss(probabilities.view(), &targets);
+        let score = StrengthScore { strength, log_loss, f1_micro: f1_micro(logits.view(), &targets) };
+        scores.push(score);
+        match &best {
+            Some(best) if best.score.log_loss <= log_loss => break,
+            _ => best = Some(OutOfFold { score, logits, coefficients: mean }),
+        }
     }
-    let mut position = vec![0; folded.order.len()];
-    folded.order.iter().enumerate().for_each(|(place, &row_idx)| position[row_idx] = place);
-    let targets = folded.targets.select(&position);
-    results
-        .into_par_iter()
-        .map(|(strength, logits, coefficients)| {
-            let probabilities = calibrate(logits.view(), &targets, n_labels)?.probabilities(logits.view())?;
-            let log_loss = log_loss(probabilities.view(), &targets);
-            let f1_micro = f1_micro(logits.view(), &targets);
-            Ok(OutOfFold { score: StrengthScore { strength, log_loss, f1_micro }, logits, coefficients })
-        })
-        .collect()
+    let best = best.expect("checked settings hold at least one strength");
+    Ok((scores, best))
 }
 
 /// Temperature for single, Platt's lines for multi.

@@ -118,7 +118,7 @@ pub struct FittedHead {
 pub struct CvReport {
     /// The fold in which each article was held out.
     pub folds: Folds,
-    /// Every strength tried, ascending.
+    /// Every strength tried, ascending: up to the first at which the log-loss is not smaller than before.
     pub strengths: Vec<StrengthScore>,
     /// Logits at the strength chosen.
     pub oof_logits: Array2<f64>,
@@ -137,7 +137,8 @@ pub struct CvReport {
 /// 2025). Measured with all-MiniLM-L6-v2 and strengths 0.1, 1, 10, 100, 1000, test accuracy by calibrated log-loss, plain
 /// log-loss, accuracy (means of ten draws of 8 or 16 articles per label): AG News at 8 73.0, 72.9, 73.2, at 16 79.6, 78.5, 79.4; TREC
 /// at 8 56.3, 56.2, 55.9; BANKING77 at 8 83.8, 83.8, 83.7; SST-5 in full 42.6, 42.6, 42.0. Strengths half a decade apart
-/// bring up to 0.8 points over whole ones (CAP 55.2 to 56.0, White House 77.0 to 77.8).
+/// bring up to 0.8 points over whole ones (CAP 55.2 to 56.0, White House 77.0 to 77.8). The search goes from strong penalties to weak
+/// ones and ends where the log-loss rises.
 ///
 /// # Small data
 /// A label needs two articles before one of them can be held out. With fewer than two such labels (single) or none (multi) there
@@ -180,13 +181,9 @@ pub fn fit_head(
     let folded = FoldedDesign::new(embeddings, targets, &folds)?;
 
     let cross_validated = can_be_held_out(targets, n_labels);
-    let n_steps = if cross_validated { folds.n_folds() * settings.strengths.len() + 1 } else { 1 };
-    progress.event(Event::Started { stage: "fitting the head", total: Some(n_steps as u64) });
+    progress.event(Event::Started { stage: "fitting the head", total: None });
     let chosen = if cross_validated {
-        let results = cross_validate(&folded, n_labels, &settings.strengths, &settings.class_weight, progress)?;
-        let scores: Vec<StrengthScore> = results.iter().map(|result| result.score).collect();
-        let best = choose(&scores);
-        results.into_iter().nth(best).map(|result| (scores, result))
+        Some(cross_validate(&folded, n_labels, &settings.strengths, &settings.class_weight, progress)?)
     } else {
         let message =
             "too few articles per label for cross-validation: strength, calibration and thresholds are defaults";
@@ -234,12 +231,6 @@ pub fn fit_head(
     };
     progress.event(Event::Finished);
     Ok(fitted)
-}
-
-/// Index of the strength with the smallest log-loss, among equals of the strongest penalty.
-fn choose(scores: &[StrengthScore]) -> usize {
-    let best = scores.iter().map(|score| score.log_loss).fold(f64::INFINITY, f64::min);
-    scores.iter().position(|score| score.log_loss <= best).unwrap_or(0)
 }
 
 /// Whether enough labels have two articles, so that one can be held out while the other trains.
@@ -390,7 +381,7 @@ mod tests {
             let truth = targets.indicator(4);
             let n_right = |decisions: &Array2<bool>| decisions.iter().zip(&truth).filter(|(a, b)| a == b).count();
             assert!(n_right(&cv.oof_decisions) > 1_600 * 85 / 100, "{task}: {}", n_right(&cv.oof_decisions));
-            assert_eq!(cv.strengths.len(), 6);
+            assert!((2..=6).contains(&cv.strengths.len()), "{:?}", cv.strengths);
             let best = cv.strengths.iter().map(|score| score.log_loss).fold(f64::INFINITY, f64::min);
             let chosen = cv.strengths.iter().find(|score| score.strength == fitted.strength).unwrap();
             assert_eq!(chosen.log_loss, best);
@@ -496,7 +487,10 @@ mod tests {
             let result = fit_head(x.view(), &targets, &labels, &settings, &progress);
             (result.map(|_| ()), progress.n_steps.into_inner())
         };
-        assert!(matches!(run(usize::MAX), (Ok(()), 31)), "five folds of six strengths and the final fit");
+        let (result, n_steps) = run(usize::MAX);
+        assert!(result.is_ok());
+        // Five folds for each strength tried, and the fit on all articles.
+        assert!(n_steps % 5 == 1 && (11..=31).contains(&n_steps), "{n_steps}");
         assert!(matches!(run(0), (Err(TrainError::Interrupted), 0)));
         assert!(matches!(run(3).0, Err(TrainError::Interrupted)));
     }
