@@ -97,7 +97,7 @@ def main():
     parser.add_argument("sets", nargs="*", default=["agnews", "banking77", "trec", "reuters21578-90"])
     parser.add_argument("--program", default="target/release/examples/fit_npy")
     parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     print("| set | accuracy or micro-F1: ours | scikit-learn | difference | macro-F1: ours | scikit-learn | difference "
           "| seconds: ours | scikit-learn | ratio |")
     print("|---" + "|---:" * 9 + "|", flush=True)

@@ -10,7 +10,7 @@ shift
 [ -x /usr/bin/time ] || { echo "error: GNU time is needed (Debian: apt-get install time)" >&2; exit 2; }
 rows() {
   awk -v n="$1" 'BEGIN { split("grain frigate pipeline envoy ceasefire tariff earthquake ballot", w, " ");
-    for (i = 1; i <= n; i++) printf "{\"id\":\"%d\",\"text\":\"%s %s %s\"}\n", i, w[i % 8 + 1], w[int(i / 8) % 8 + 1], w[int(i / 64) % 8 + 1] }'
+    for (i = 1; i <= n; i++) printf "{\"id\":\"%d\",\"text\":\"%s %s\"}\n", i, w[i % 8 + 1], w[int(i / 8) % 8 + 1] }'
 }
 for n in "$@"; do
   rows "$n" | /usr/bin/time -f "$n rows: %e s wall, peak %M KiB" target/release/topicwire predict "$model" - --progress none --quiet \
