@@ -19,6 +19,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import torch
+import published_models  # noqa: F401, it registers
 from golden_texts import ROOT, articles, expand
 from sentence_transformers import SentenceTransformer
 

@@ -1,5 +1,7 @@
 //! The executor on candle: CUDA, Metal, and plain CPU as a second opinion about the packed executor.
 
+mod attention;
+mod layers;
 pub mod network;
 
 use std::sync::{Arc, Mutex, mpsc};
