@@ -14,7 +14,7 @@ const ROWS: [&[&str]; 8] = [
     &["encoder", "heads", "calibration", "metrics"],
     &["report"],
     &["pipeline"],
-    &["train"],
+    &["throughput", "train"],
     &["bundle"],
     &["cli"],
 ];
@@ -52,7 +52,11 @@ const RIM: [Rim; 11] = [
         places: &["cli"],
     },
     Rim { what: "standard output", uses: |used| used.has("stdout") || used.has("stderr"), places: &["cli"] },
-    Rim { what: "unsafe code", uses: |used| used.is_one_of(&["unsafe"]), places: &["kernels"] },
+    Rim {
+        what: "unsafe code",
+        uses: |used| used.is_one_of(&["unsafe"]),
+        places: &["kernels", "encoder/weights/packed_file"],
+    },
     Rim { what: "candle", uses: |used| used.path[0].starts_with("candle_"), places: &["encoder/candle"] },
     Rim {
         what: "crates of the terminal",

@@ -1,6 +1,7 @@
 //! The exponential function on whole blocks of logits, in vector registers.
 
 use crate::kernels::dispatch::{Isa, Kernel};
+use crate::kernels::simd::Simd;
 
 /// Below this the result is 0 (it would be under 1e-307, the end of normal numbers).
 const LOWEST: f64 = -708.0;
@@ -36,34 +37,34 @@ impl Kernel for Exponentials<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
+    fn run<S: Simd>(self, _simd: S) {
         for value in self.0 {
-            *value = exponential::<FMA>(*value);
+            *value = exponential::<S>(*value);
         }
     }
 }
 
 /// `2ᵏ · eʳ` with `k` the integer nearest to `x / ln 2`, and a polynomial for `eʳ`.
 #[inline(always)]
-fn exponential<const FMA: bool>(x: f64) -> f64 {
+fn exponential<S: Simd>(x: f64) -> f64 {
     let clipped = x.max(LOWEST);
-    let rounded = multiply_add::<FMA>(clipped, std::f64::consts::LOG2_E, ROUNDER);
+    let rounded = multiply_add::<S>(clipped, std::f64::consts::LOG2_E, ROUNDER);
     let k = rounded - ROUNDER;
-    let r = multiply_add::<FMA>(-k, LN_2_HIGH, clipped);
-    let r = multiply_add::<FMA>(-k, LN_2_LOW, r);
+    let r = multiply_add::<S>(-k, LN_2_HIGH, clipped);
+    let r = multiply_add::<S>(-k, LN_2_LOW, r);
     let mut polynomial = COEFFICIENTS[0];
     for coefficient in &COEFFICIENTS[1..] {
-        polynomial = multiply_add::<FMA>(polynomial, r, *coefficient);
+        polynomial = multiply_add::<S>(polynomial, r, *coefficient);
     }
-    let polynomial = multiply_add::<FMA>(polynomial, r * r, r) + 1.0;
+    let polynomial = multiply_add::<S>(polynomial, r * r, r) + 1.0;
     // The low bits of `rounded` are k; shifted into the exponent they multiply by 2ᵏ.
     let power = f64::from_bits(rounded.to_bits().wrapping_add(1023) << 52);
     if x < LOWEST { 0.0 } else { polynomial * power }
 }
 
 #[inline(always)]
-fn multiply_add<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
+fn multiply_add<S: Simd>(a: f64, b: f64, c: f64) -> f64 {
+    if S::FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
 #[cfg(test)]

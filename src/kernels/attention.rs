@@ -1,67 +1,398 @@
 //! Multi-head self-attention of one window.
 
-use ndarray::{ArrayView2, ArrayViewMut2, s};
+use std::ops::Range;
 
-use super::dispatch::Isa;
-use super::elementwise::softmax;
-use super::gemm::matmul;
+use super::dispatch::{Isa, Kernel};
+use super::elementwise::exp2;
+use super::packed::{Format, PANEL_COLUMNS, STEP_BYTES};
+use super::simd::{BLOCK, F32s, LANES, Simd, fold, load_at, map_in_place};
+use super::tile::{MAX_TILE_ROWS, PANEL_STEP_BYTES, TileJob, Tiles};
 
-/// Queries whose scores are held at a time, so that the scores of a long window take half a MiB at most; from 32 to 512 the speed
-/// differs by 5 %.
-const QUERY_TILE: usize = 256;
+/// Scores are exponents of two: what would be a score of 1 in the usual soft-max has to come in as this.
+pub const SCORE_UNIT: f64 = std::f64::consts::LOG2_E;
 
-/// Rows of scores are padded to whole registers of 16 numbers, which spares the soft-max its remainder.
-const SCORE_ALIGNMENT: usize = 16;
+/// A number that attention can read: `f32`, or the bits of a bf16.
+pub trait Number: Copy + Default {
+    #[doc(hidden)]
+    const FORMAT: Format;
 
-/// Every token of a window attends to every other: per head, `softmax(Q · Kᵀ) · V`.
+    /// Writes the nearest numbers of this kind.
+    #[doc(hidden)]
+    fn store<F: F32s>(numbers: [F; 2], to: &mut [Self; BLOCK]);
+}
+
+impl Number for f32 {
+    const FORMAT: Format = Format::F32;
+
+    #[inline(always)]
+    fn store<F: F32s>([a, b]: [F; 2], to: &mut [Self; BLOCK]) {
+        let (registers, _) = to.as_chunks_mut();
+        a.store(&mut registers[0]);
+        b.store(&mut registers[1]);
+    }
+}
+
+impl Number for u16 {
+    const FORMAT: Format = Format::Bf16;
+
+    #[inline(always)]
+    fn store<F: F32s>([a, b]: [F; 2], to: &mut [Self; BLOCK]) {
+        a.store_bf16(b, to);
+    }
+}
+
+/// How the heads share the columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    pub n_heads: usize,
+    pub head_size: usize,
+}
+
+/// Which keys a query sees, and what their distance does.
+#[derive(Clone, Copy, Default)]
+pub struct Sight<'a> {
+    /// How far, to either side; `None` for the whole window.
+    pub reach: Option<usize>,
+    pub bias: Option<&'a DistanceBias>,
+}
+
+/// What is added to scores by head and distance, in [`SCORE_UNIT`]s.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DistanceBias {
+    /// `[n_heads, 2 · n_positions - 1]`: a key `d` places behind its query (negative: before) reads column `d + n_positions - 1`.
+    pub values: Vec<f32>,
+    pub n_positions: usize,
+}
+
+impl DistanceBias {
+    /// Of one head and query: a number for each key from `first_key` on.
+    #[inline(always)]
+    fn of_query(&self, head_idx: usize, query_idx: usize, first_key: usize) -> &[f32] {
+        let n_distances = 2 * self.n_positions - 1;
+        &self.values[head_idx * n_distances..][..n_distances][self.n_positions - 1 + first_key - query_idx..]
+    }
+}
+
+/// Room to work in, kept from one window to the next; it grows to what the longest needs.
+#[derive(Default)]
+pub struct AttentionRoom<T> {
+    /// Keys in panels of 32, `[n_panels, n_steps, 32, step]`.
+    keys: Vec<T>,
+    /// Values in panels of 32 columns, `[n_panels, n_steps, 32, step]`; a step is over keys.
+    values: Vec<T>,
+    /// Scores of a few queries, and their exponentials.
+    scores: Vec<f32>,
+    weights: Vec<T>,
+    /// Weighted values of a few queries, `[n_queries, 32 · n_panels]`.
+    context: Vec<f32>,
+}
+
+/// Every token of a window attends to those it sees: per head, `softmax(Q · Kᵀ + bias) · V` (Vaswani et al. 2017, arXiv:1706.03762).
 ///
-/// The usual factor `1 / √head_size` is the caller's, who folds it into the queries (Vaswani et al. 2017, arXiv:1706.03762).
-/// A window without tokens is done at once. Neither what `out` nor what `scores` held before matters.
+/// The factor `1 / √head_size` and [`SCORE_UNIT`] are the caller's, who folds them into the queries. Scores are gathered for a few queries at a
+/// time and stay in the cache; the greatest of a row is taken off first, so they may be of any size. With bf16, exponentials are rounded to
+/// bf16 too; all sums are f32.
 ///
 /// # Shapes
 /// * `qkv` `[n_tokens, 3 · hidden_size]`: queries, keys and values side by side, each with its heads side by side
 /// * `out` `[n_tokens, hidden_size]`
-/// * `scores` is room to work in; it grows to what the longest window needs and is kept by the caller
 ///
 /// # Panics
-/// When the shapes do not match, or `n_heads` does not divide `hidden_size`.
-pub fn self_attention(
+/// When the shapes do not match, or the bias is for other heads or fewer positions.
+pub fn self_attention<T: Number>(
     isa: Isa,
-    qkv: ArrayView2<f32>,
-    n_heads: usize,
-    scores: &mut Vec<f32>,
-    mut out: ArrayViewMut2<f32>,
+    qkv: &[T],
+    heads: Heads,
+    sight: Sight<'_>,
+    room: &mut AttentionRoom<T>,
+    out: &mut [f32],
 ) {
-    let (n_tokens, hidden_size) = out.dim();
-    assert_eq!(qkv.dim(), (n_tokens, 3 * hidden_size), "queries, keys and values do not fit the output");
-    assert!(hidden_size.is_multiple_of(n_heads), "{n_heads} heads cannot share {hidden_size} columns");
-    if n_tokens == 0 {
-        return;
+    let hidden_size = heads.n_heads * heads.head_size;
+    assert!(hidden_size > 0 && out.len().is_multiple_of(hidden_size), "{} values are no rows of {heads:?}", out.len());
+    assert_eq!(qkv.len(), 3 * out.len(), "queries, keys and values do not fit the output");
+    let n_tokens = out.len() / hidden_size;
+    if let Some(bias) = sight.bias {
+        assert!(n_tokens <= bias.n_positions, "the bias is for {} positions", bias.n_positions);
+        assert_eq!(bias.values.len(), heads.n_heads * (2 * bias.n_positions - 1), "a number per head and distance");
     }
-    let head_size = hidden_size / n_heads;
-    let score_width = n_tokens.next_multiple_of(SCORE_ALIGNMENT);
-    let n_scores = QUERY_TILE.min(n_tokens) * score_width;
-    if scores.len() < n_scores {
-        scores.resize(n_scores, 0.0);
+    if n_tokens > 0 {
+        isa.run(Attention { tiles: isa.tiles(T::FORMAT), qkv, heads, n_tokens, sight, room, out });
     }
-    for head_start in (0..hidden_size).step_by(head_size) {
-        let columns = |part: usize| part * hidden_size + head_start..part * hidden_size + head_start + head_size;
-        let keys = qkv.slice(s![.., columns(1)]);
-        let values = qkv.slice(s![.., columns(2)]);
-        for tile_start in (0..n_tokens).step_by(QUERY_TILE) {
-            let tile = tile_start..n_tokens.min(tile_start + QUERY_TILE);
-            let rows = &mut scores[..tile.len() * score_width];
-            for row in rows.chunks_exact_mut(score_width) {
-                row[n_tokens..].fill(f32::NEG_INFINITY);
+}
+
+struct Attention<'a, T> {
+    tiles: Tiles,
+    qkv: &'a [T],
+    heads: Heads,
+    n_tokens: usize,
+    sight: Sight<'a>,
+    room: &'a mut AttentionRoom<T>,
+    out: &'a mut [f32],
+}
+
+impl<T: Number> Kernel for Attention<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { tiles, qkv, heads: Heads { n_heads, head_size }, n_tokens, sight, room, out } = self;
+        let hidden_size = n_heads * head_size;
+        let step_len = T::FORMAT.step_len();
+        let n_padded = n_tokens.next_multiple_of(PANEL_COLUMNS);
+        let n_key_steps = head_size.div_ceil(step_len);
+        let n_value_steps = n_padded / step_len;
+        let n_value_panels = head_size.div_ceil(PANEL_COLUMNS);
+        let context_width = n_value_panels * PANEL_COLUMNS;
+        let key_panel_len = n_key_steps * PANEL_COLUMNS * step_len;
+        let value_panel_len = n_value_steps * PANEL_COLUMNS * step_len;
+        let AttentionRoom { keys, values, scores, weights, context } = room;
+        // Whatever the last window left in the padding meets a 0 or is left out, and all of it is finite or was never so.
+        grow(keys, n_padded / PANEL_COLUMNS * key_panel_len);
+        grow(values, n_value_panels * value_panel_len);
+        grow(scores, tiles.max_rows * n_padded);
+        grow(weights, tiles.max_rows * n_padded);
+        grow(context, tiles.max_rows * context_width);
+        let n_tiles = n_tokens.div_ceil(tiles.max_rows);
+        for head_idx in 0..n_heads {
+            let part = |part_idx: usize| Part {
+                numbers: &qkv[part_idx * hidden_size + head_idx * head_size..],
+                row_len: 3 * hidden_size,
+                n_rows: n_tokens,
+                width: head_size,
+            };
+            part(1).pack_keys(simd, keys, n_key_steps);
+            part(2).pack_values(values, n_value_steps);
+            for tile_idx in 0..n_tiles {
+                let queries = tile_idx * n_tokens / n_tiles..(tile_idx + 1) * n_tokens / n_tiles;
+                let seen = Seen::by(queries.clone(), sight.reach, n_tokens);
+                let width = seen.n_panels * PANEL_COLUMNS;
+                let scores = &mut scores[..queries.len() * width];
+                let weights = &mut weights[..queries.len() * width];
+                let score_job = TileJob {
+                    rows: part(0).numbers[queries.start * 3 * hidden_size..].as_ptr().cast(),
+                    row_bytes: 3 * hidden_size * size_of::<T>(),
+                    n_steps: n_key_steps,
+                    panels: keys[seen.first_panel * key_panel_len..].as_ptr().cast(),
+                    panel_bytes: n_key_steps * PANEL_STEP_BYTES,
+                    n_panels: seen.n_panels,
+                    out: scores.as_mut_ptr(),
+                    out_columns: width,
+                    finish: None,
+                };
+                // SAFETY: the queries are rows of the window; where `head_size` is odd, a row's last step reads a number of the keys beside them.
+                // Panels and scores have the sizes that the job names.
+                unsafe { (tiles.run)(queries.len(), &score_job) };
+
+                let mut inverse_sums = [0.0; MAX_TILE_ROWS];
+                let rows = scores.chunks_exact_mut(width).zip(weights.chunks_exact_mut(width));
+                for (i, (scores, weights)) in rows.enumerate() {
+                    let query_idx = queries.start + i;
+                    let visible = visible(query_idx, sight.reach, n_tokens);
+                    let columns = visible.start - seen.first_key()..visible.end - seen.first_key();
+                    hide(simd, scores, columns.clone());
+                    if let Some(bias) = sight.bias {
+                        let bias = bias.of_query(head_idx, query_idx, visible.start);
+                        for (score, bias) in scores[columns].iter_mut().zip(bias) {
+                            *score += bias;
+                        }
+                    }
+                    inverse_sums[i] = 1.0 / exponentials(simd, scores, weights);
+                }
+
+                let context = &mut context[..queries.len() * context_width];
+                let context_job = TileJob {
+                    rows: weights.as_ptr().cast(),
+                    row_bytes: width * size_of::<T>(),
+                    n_steps: width / step_len,
+                    panels: values[seen.first_key() * PANEL_COLUMNS..].as_ptr().cast(),
+                    panel_bytes: n_value_steps * PANEL_STEP_BYTES,
+                    n_panels: n_value_panels,
+                    out: context.as_mut_ptr(),
+                    out_columns: context_width,
+                    finish: None,
+                };
+                // SAFETY: of each panel's `n_value_steps` steps, those of the keys seen are read; weights and context have the sizes that the
+                // job names.
+                unsafe { (tiles.run)(queries.len(), &context_job) };
+                for (i, row) in context.chunks_exact(context_width).enumerate() {
+                    let out = &mut out[(queries.start + i) * hidden_size + head_idx * head_size..][..head_size];
+                    let inverse_sum = simd.splat(inverse_sums[i]);
+                    map_in_place!(simd, out, |r, _| load_at(simd, row, r).mul(inverse_sum));
+                }
             }
-            let mut tile_scores = ArrayViewMut2::from_shape((tile.len(), score_width), &mut *rows)
-                .expect("the slice was cut to this shape");
-            let queries = qkv.slice(s![tile.clone(), columns(0)]);
-            matmul(queries, keys.t(), tile_scores.slice_mut(s![.., ..n_tokens]), false);
-            softmax(isa, rows, score_width);
-            let weights = ArrayView2::from_shape((tile.len(), score_width), &*rows).expect("as above");
-            let context = out.slice_mut(s![tile, columns(0)]);
-            matmul(weights.slice(s![.., ..n_tokens]), values, context, false);
         }
     }
 }
+
+/// The panels of keys that a tile of queries needs.
+struct Seen {
+    first_panel: usize,
+    n_panels: usize,
+}
+
+impl Seen {
+    #[inline(always)]
+    fn by(queries: Range<usize>, reach: Option<usize>, n_tokens: usize) -> Self {
+        let first = visible(queries.start, reach, n_tokens).start / PANEL_COLUMNS;
+        let end = visible(queries.end - 1, reach, n_tokens).end.div_ceil(PANEL_COLUMNS);
+        Self { first_panel: first, n_panels: end - first }
+    }
+
+    #[inline(always)]
+    fn first_key(&self) -> usize {
+        self.first_panel * PANEL_COLUMNS
+    }
+}
+
+/// The keys that one query sees.
+#[inline(always)]
+fn visible(query_idx: usize, reach: Option<usize>, n_tokens: usize) -> Range<usize> {
+    match reach {
+        None => 0..n_tokens,
+        Some(reach) => query_idx.saturating_sub(reach)..n_tokens.min(query_idx + reach + 1),
+    }
+}
+
+/// Queries, keys or values of one head.
+struct Part<'a, T> {
+    numbers: &'a [T],
+    row_len: usize,
+    n_rows: usize,
+    width: usize,
+}
+
+impl<T: Number> Part<'_, T> {
+    #[inline(always)]
+    fn row(&self, row_idx: usize) -> &[T] {
+        &self.numbers[row_idx * self.row_len..][..self.width]
+    }
+
+    /// Transposes keys into panels. Columns beyond the last key hold whatever: their scores are left out.
+    #[inline(always)]
+    fn pack_keys<S: Simd>(&self, simd: S, panels: &mut [T], n_steps: usize) {
+        let step_len = T::FORMAT.step_len();
+        let step_width = PANEL_COLUMNS * step_len;
+        if self.width.is_multiple_of(LANES * step_len) {
+            for first_row in (0..self.n_rows).step_by(LANES) {
+                let n_rows = LANES.min(self.n_rows - first_row);
+                let start = first_row / PANEL_COLUMNS * n_steps * step_width + first_row % PANEL_COLUMNS * step_len;
+                for first_step in (0..n_steps).step_by(LANES) {
+                    let rows = &self.numbers[first_row * self.row_len + first_step * step_len..];
+                    let out =
+                        &mut panels[start + first_step * step_width..][..(LANES - 1) * step_width + LANES * step_len];
+                    assert!(rows.len() >= (n_rows - 1) * self.row_len + LANES * step_len, "rows end early");
+                    // SAFETY: both slices were checked to hold the last row's last word.
+                    unsafe {
+                        simd.transpose_words(
+                            rows.as_ptr().cast(),
+                            self.row_len * size_of::<T>(),
+                            n_rows,
+                            out.as_mut_ptr().cast(),
+                            PANEL_STEP_BYTES,
+                        );
+                    }
+                }
+            }
+            return;
+        }
+        for row_idx in 0..self.n_rows {
+            let start = row_idx / PANEL_COLUMNS * n_steps * step_width + row_idx % PANEL_COLUMNS * step_len;
+            for (numbers, out) in self.row(row_idx).chunks(step_len).zip(panels[start..].chunks_mut(step_width)) {
+                out[..step_len].fill(T::default());
+                out[..numbers.len()].copy_from_slice(numbers);
+            }
+        }
+    }
+
+    /// Interleaves values into panels; rows beyond the last are 0, columns beyond the head's keep what they held.
+    #[inline(always)]
+    fn pack_values(&self, panels: &mut [T], n_steps: usize) {
+        let step_len = T::FORMAT.step_len();
+        let step_width = PANEL_COLUMNS * step_len;
+        for (panel_idx, panel) in panels.chunks_exact_mut(n_steps * step_width).enumerate() {
+            let first_column = panel_idx * PANEL_COLUMNS;
+            if first_column >= self.width {
+                break;
+            }
+            let columns = first_column..self.width.min(first_column + PANEL_COLUMNS);
+            for (step_idx, step) in panel.chunks_exact_mut(step_width).enumerate() {
+                let row_idx = step_idx * step_len;
+                if row_idx >= self.n_rows {
+                    step.fill(T::default());
+                } else if step_len == 1 {
+                    step[..columns.len()].copy_from_slice(&self.row(row_idx)[columns.clone()]);
+                } else if row_idx + 1 < self.n_rows {
+                    let (a, b) = (&self.row(row_idx)[columns.clone()], &self.row(row_idx + 1)[columns.clone()]);
+                    for ((out, a), b) in step.as_chunks_mut::<2>().0.iter_mut().zip(a).zip(b) {
+                        *out = [*a, *b];
+                    }
+                } else {
+                    for (out, a) in step.as_chunks_mut::<2>().0.iter_mut().zip(&self.row(row_idx)[columns.clone()]) {
+                        *out = [*a, T::default()];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a score is at most, so that a mask for any number of hidden columns at either end begins somewhere in it.
+const MASKS: [f32; 3 * LANES] = {
+    let mut masks = [f32::NEG_INFINITY; 3 * LANES];
+    let mut i = LANES;
+    while i < 2 * LANES {
+        masks[i] = f32::INFINITY;
+        i += 1;
+    }
+    masks
+};
+
+/// Makes the scores `-∞` of the keys that a query does not see, whatever they are.
+#[inline(always)]
+fn hide<S: Simd>(simd: S, scores: &mut [f32], visible: Range<usize>) {
+    let (registers, _) = scores.as_chunks_mut::<LANES>();
+    let (n_left, first_right) = (visible.start.div_ceil(LANES), visible.end / LANES);
+    for (r, register) in registers[..n_left].iter_mut().enumerate() {
+        let n_hidden = (visible.start - r * LANES).min(LANES);
+        simd.load(register).min(load_at(simd, &MASKS[LANES - n_hidden..], 0)).store(register);
+    }
+    for (i, register) in registers[first_right..].iter_mut().enumerate() {
+        let n_visible = visible.end.saturating_sub((first_right + i) * LANES).min(LANES);
+        simd.load(register).min(load_at(simd, &MASKS[2 * LANES - n_visible..], 0)).store(register);
+    }
+}
+
+/// Writes `2^(score - greatest)` and returns the sum. The row is a whole number of panels long.
+#[inline(always)]
+fn exponentials<S: Simd, T: Number>(simd: S, scores: &[f32], weights: &mut [T]) -> f32 {
+    const { assert!(PANEL_COLUMNS == BLOCK) };
+    let lowest = simd.splat(f32::NEG_INFINITY);
+    let [a, b] = fold!(simd, scores, f32::NEG_INFINITY, lowest, |most, x| x.max(most));
+    let greatest = simd.splat(a.max(b).greatest());
+    let mut sums = [simd.splat(0.0); 2];
+    for (scores, weights) in scores.as_chunks::<BLOCK>().0.iter().zip(weights.as_chunks_mut::<BLOCK>().0) {
+        let (registers, _) = scores.as_chunks::<LANES>();
+        let powers = [power_of::<S, T>(simd, &registers[0], greatest), power_of::<S, T>(simd, &registers[1], greatest)];
+        sums = [sums[0].add(powers[0]), sums[1].add(powers[1])];
+        T::store(powers, weights);
+    }
+    sums[0].add(sums[1]).sum()
+}
+
+#[inline(always)]
+fn power_of<S: Simd, T: Number>(simd: S, scores: &[f32; LANES], greatest: S::F32) -> S::F32 {
+    let x = simd.load(scores).sub(greatest);
+    match T::FORMAT {
+        Format::F32 => exp2::<S, false>(simd, x),
+        Format::Bf16 | Format::Int8 => exp2::<S, true>(simd, x),
+    }
+}
+
+/// Makes room for `len` numbers; what is there stays.
+fn grow<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, T::default());
+    }
+}
+
+const _: () = assert!(size_of::<f32>() == STEP_BYTES && 2 * size_of::<u16>() == STEP_BYTES);

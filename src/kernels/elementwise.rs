@@ -1,222 +1,160 @@
-//! What is done to every number or every row: biases, activations, soft-max, layer normalisation; all in place.
+//! What is done to every number or every row: activations, exponentials, layer normalisation.
 //!
-//! A matrix is one slice, row after row; its width is the length of the bias or is passed along. Every row is computed by
-//! itself, so results do not depend on the other rows. NaN in a row stays NaN.
+//! Every row is computed by itself, so results do not depend on the other rows. NaN in a row stays NaN.
 
 use super::dispatch::{Isa, Kernel};
+use super::rows::Norm;
+use super::simd::{F32s, Simd, fold, load_at, map_in_place};
 
-/// Partial sums that a row is gathered in: two AVX-512 registers, which hides most of the latency of an addition.
-/// Part of the result's definition (it fixes the order of addition), so it is the same for every instruction set.
-const LANES: usize = 32;
+/// Largest error of [`Activation::GeluRough`] below 4.25; beyond, it is off by less than a millionth of the number. The fit of
+/// `scripts/fit_polynomials.py` is within 8.4e-5, to which rounding adds: the worst measured is 9.21e-5, at -4.0129.
+pub const GELU_ROUGH_ERROR: f64 = 9.3e-5;
 
-/// Adds the bias to each row: `x[i, j] += bias[j]`.
-///
-/// # Panics
-/// When `rows` is not a whole number of rows of `bias.len()`.
-pub fn add_bias(isa: Isa, rows: &mut [f32], bias: &[f32]) {
-    check_rows(rows, bias.len());
-    isa.run(AddBias { rows, bias });
+/// `1.5 · 2²³`: a number this large has no bits after the point, so adding it rounds to even, and leaves the whole number in the lowest bits.
+pub(super) const ROUNDER: f32 = 12_582_912.0;
+
+/// What a feed-forward block does between its products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x · Φ(x) = x/2 · (1 + erf(x / √2))` (Hendrycks and Gimpel 2016, arXiv:1606.08415), within rounding.
+    Gelu,
+    /// The same within [`GELU_ROUGH_ERROR`] at less than half the cost, for numbers that are rounded to bf16 or int8 anyway.
+    GeluRough,
+    /// The approximation `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`, from the same paper.
+    GeluTanh,
+    /// `max(x, 0)`
+    Relu,
+    /// `x / (1 + exp(-x))` (Elfwing et al. 2018, arXiv:1702.03118).
+    Silu,
 }
 
-/// Gaussian error linear unit, `x · Φ(x) = x/2 · (1 + erf(x / √2))`, with the exact error function
-/// (Hendrycks and Gimpel 2016, arXiv:1606.08415).
-pub fn gelu(isa: Isa, values: &mut [f32]) {
-    isa.run(Gelu { values });
+/// Applies the activation to every number.
+pub fn activate(isa: Isa, activation: Activation, values: &mut [f32]) {
+    isa.run(Activate { activation, values });
 }
 
-/// The approximation `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))` of [`gelu`], from the same paper.
-pub fn gelu_tanh(isa: Isa, values: &mut [f32]) {
-    isa.run(GeluTanh { values });
-}
-
-/// `max(x, 0)`.
-pub fn relu(isa: Isa, values: &mut [f32]) {
-    isa.run(Relu { values });
-}
-
-/// Soft-max of each row: `exp(x[i, j] - m[i]) / Σⱼ exp(x[i, j] - m[i])` with `m[i]` the row's greatest value.
-///
-/// `-∞` among finite values becomes (almost) 0, which serves to leave columns out.
-///
-/// # Panics
-/// When `width` is 0 or `rows` is not a whole number of rows.
-pub fn softmax(isa: Isa, rows: &mut [f32], width: usize) {
-    check_rows(rows, width);
-    isa.run(Softmax { rows, width });
-}
-
-/// Layer normalisation of each row: `(x - mean) / √(variance + eps) · weight + bias`, the variance being the mean of
-/// `(x - mean)²` (Ba et al. 2016, arXiv:1607.06450).
-///
-/// # Panics
-/// When `weight` and `bias` differ in length, or `rows` is not a whole number of rows of that length.
-///
-/// # Example
-/// ```
-/// use topicwire::kernels::{dispatch::Isa, elementwise::layer_norm};
-/// let mut row = [1.0, 3.0];
-/// layer_norm(Isa::best(), &mut row, &[1.0, 1.0], &[0.0, 5.0], 0.0);
-/// assert_eq!(row, [-1.0, 6.0]);
-/// ```
-pub fn layer_norm(isa: Isa, rows: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
-    assert_eq!(weight.len(), bias.len(), "weight and bias differ in length");
-    check_rows(rows, weight.len());
-    isa.run(LayerNorm { rows, weight, bias, eps });
-}
-
-fn check_rows(rows: &[f32], width: usize) {
-    assert!(width > 0 && rows.len().is_multiple_of(width), "{} values are no rows of {width}", rows.len());
-}
-
-struct AddBias<'a> {
-    rows: &'a mut [f32],
-    bias: &'a [f32],
-}
-
-impl Kernel for AddBias<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        for row in self.rows.chunks_exact_mut(self.bias.len()) {
-            for (x, b) in row.iter_mut().zip(self.bias) {
-                *x += b;
-            }
-        }
-    }
-}
-
-struct Gelu<'a> {
+struct Activate<'a> {
+    activation: Activation,
     values: &'a mut [f32],
 }
 
-impl Kernel for Gelu<'_> {
+impl Kernel for Activate<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        for x in self.values {
-            let positive = if *x < 0.0 { 0.0 } else { *x };
-            let magnitude = x.abs();
-            // x · Φ(x) = max(x, 0) - |x| · Φ(-|x|), and Φ(-z) = erfc(z / √2) / 2: nothing cancels.
-            *x = mul_add::<FMA>(-0.5 * magnitude, erfc_of_sqrt_half::<FMA>(magnitude), positive);
-        }
+    fn run<S: Simd>(self, simd: S) {
+        map_in_place!(simd, self.values, |_, x| activated(simd, self.activation, x));
     }
 }
 
-struct GeluTanh<'a> {
-    values: &'a mut [f32],
-}
-
-impl Kernel for GeluTanh<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        // (1 + tanh u) / 2 = 1 / (1 + exp(-2u)), and 2√(2/π) = 1.5957692
-        const SCALE: f32 = -1.595_769_2;
-        const CUBIC: f32 = 0.044_715;
-        for x in self.values {
-            let inner = mul_add::<FMA>(CUBIC * *x * *x, *x, *x);
-            *x /= 1.0 + exp::<FMA>(SCALE * inner);
-        }
-    }
-}
-
-struct Relu<'a> {
-    values: &'a mut [f32],
-}
-
-impl Kernel for Relu<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        for x in self.values {
-            // Not `f32::max`, which would turn NaN into 0.
-            *x = if *x < 0.0 { 0.0 } else { *x };
-        }
-    }
-}
-
-struct Softmax<'a> {
-    rows: &'a mut [f32],
-    width: usize,
-}
-
-impl Kernel for Softmax<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        for row in self.rows.chunks_exact_mut(self.width) {
-            let greatest = fold_lanes(row, f32::NEG_INFINITY, |x| x, |most, x| if x > most { x } else { most });
-            for x in row.iter_mut() {
-                *x = exp::<FMA>(*x - greatest);
-            }
-            let scale = 1.0 / fold_lanes(row, 0.0, |x| x, |sum, x| sum + x);
-            for x in row.iter_mut() {
-                *x *= scale;
-            }
-        }
-    }
-}
-
-struct LayerNorm<'a> {
-    rows: &'a mut [f32],
-    weight: &'a [f32],
-    bias: &'a [f32],
-    eps: f32,
-}
-
-impl Kernel for LayerNorm<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let width = self.weight.len();
-        for row in self.rows.chunks_exact_mut(width) {
-            let mean = fold_lanes(row, 0.0, |x| x, |sum, x| sum + x) / width as f32;
-            for x in row.iter_mut() {
-                *x -= mean;
-            }
-            let variance = fold_lanes(row, 0.0, |x| x * x, |sum, square| sum + square) / width as f32;
-            let scale = 1.0 / (variance + self.eps).sqrt();
-            for ((x, w), b) in row.iter_mut().zip(self.weight).zip(self.bias) {
-                *x = mul_add::<FMA>(*x * scale, *w, *b);
-            }
-        }
-    }
-}
-
-/// `a · b + c`, in one instruction where there is one.
+/// The activation of each lane.
 #[inline(always)]
-fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
+pub(super) fn activated<S: Simd>(simd: S, activation: Activation, x: S::F32) -> S::F32 {
+    match activation {
+        Activation::Gelu => gelu(simd, x),
+        Activation::GeluRough => gelu_rough(simd, x),
+        Activation::GeluTanh => gelu_tanh(simd, x),
+        Activation::Relu => simd.splat(0.0).max(x),
+        Activation::Silu => {
+            let e = exp(simd, simd.splat(0.0).sub(x));
+            x.div(simd.splat(1.0).add(e))
+        }
+    }
 }
 
-/// Maps the values of a row and folds them by an operation that may be done in any order: in [`LANES`] parts, then the parts
-/// by halves.
 #[inline(always)]
-fn fold_lanes(row: &[f32], start: f32, map: impl Fn(f32) -> f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; LANES];
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = fold(*lane, map(*x));
-        }
+fn gelu<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    let positive = simd.splat(0.0).max(x);
+    let magnitude = x.abs();
+    // x · Φ(x) = max(x, 0) - |x| · Φ(-|x|), and Φ(-z) = erfc(z / √2) / 2: nothing cancels.
+    simd.splat(-0.5).mul(magnitude).mul_add(erfc_of_sqrt_half(simd, magnitude), positive)
+}
+
+/// `x · (1/2 + c · P(c²))` with `c` the number clamped to `±END`; coefficients by `scripts/fit_polynomials.py`.
+///
+/// The factor at `-END` is 0 but for rounding, so the number itself stops there too: -1000 times that rounding would be more than the fit's
+/// error.
+#[inline(always)]
+fn gelu_rough<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    const END: f32 = 4.25;
+    const P: [f32; 8] = [
+        -8.460_368_5e-10,
+        7.570_825e-8,
+        -2.938_808e-6,
+        6.552_732e-5,
+        -9.404_509e-4,
+        9.257_845e-3,
+        -6.545_356e-2,
+        3.984_201e-1,
+    ];
+    let x = simd.splat(-END).max(x);
+    let c = simd.splat(END).min(x);
+    let p = polynomial(simd, &P, c.mul(c));
+    x.mul(c.mul_add(p, simd.splat(0.5)))
+}
+
+#[inline(always)]
+fn gelu_tanh<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    // (1 + tanh u) / 2 = 1 / (1 + exp(-2u)), and 2√(2/π) = 1.5957692
+    const SCALE: f32 = -1.595_769_2;
+    const CUBIC: f32 = 0.044_715;
+    let inner = simd.splat(CUBIC).mul(x).mul(x).mul_add(x, x);
+    x.div(simd.splat(1.0).add(exp(simd, simd.splat(SCALE).mul(inner))))
+}
+
+/// Rows that are normalised or quantised in step: what each gathers is used a while later, so that nobody waits for it.
+pub(super) const ROWS_IN_STEP: usize = 4;
+
+/// Layer normalisation of each row in place: `(x - mean) / √(variance + eps) · weight + bias`, the variance being the mean of
+/// `(x - mean)²` (Ba et al. 2016, arXiv:1607.06450). At most [`ROWS_IN_STEP`] rows.
+#[inline(always)]
+pub(super) fn normalize_rows<S: Simd>(simd: S, rows: &mut [f32], norm: &Norm) {
+    let n_columns = norm.weight.len();
+    let (width, zero) = (n_columns as f32, simd.splat(0.0));
+    let (mut means, mut scales) = ([0.0; ROWS_IN_STEP], [0.0; ROWS_IN_STEP]);
+    for (row, mean) in rows.chunks_exact(n_columns).zip(&mut means) {
+        let [a, b] = fold!(simd, row, 0.0, zero, |sum, x| sum.add(x));
+        *mean = a.add(b).sum() / width;
     }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane = fold(*lane, map(*x));
+    for ((row, &mean), scale) in rows.chunks_exact(n_columns).zip(&means).zip(&mut scales) {
+        let means = simd.splat(mean);
+        // Padded with the mean, which is no deviation.
+        let [a, b] = fold!(simd, row, mean, zero, |sum, x| {
+            let deviation = x.sub(means);
+            deviation.mul_add(deviation, sum)
+        });
+        *scale = 1.0 / (a.add(b).sum() / width + norm.eps).sqrt();
     }
-    let mut n_parts = LANES;
-    while n_parts > 1 {
-        n_parts /= 2;
-        for i in 0..n_parts {
-            lanes[i] = fold(lanes[i], lanes[i + n_parts]);
-        }
+    for ((row, mean), scale) in rows.chunks_exact_mut(n_columns).zip(means).zip(scales) {
+        let (means, scales) = (simd.splat(mean), simd.splat(scale));
+        map_in_place!(simd, row, |i, x| {
+            x.sub(means).mul(scales).mul_add(load_at(simd, &norm.weight, i), load_at(simd, &norm.bias, i))
+        });
     }
-    lanes[0]
+}
+
+/// Highest power first.
+#[inline(always)]
+fn polynomial<S: Simd>(simd: S, coefficients: &[f32], x: S::F32) -> S::F32 {
+    let mut p = simd.splat(coefficients[0]);
+    for coefficient in &coefficients[1..] {
+        p = p.mul_add(x, simd.splat(*coefficient));
+    }
+    p
+}
+
+/// `2ˣ` for `x` up to 127, within 2 ULP, or with `ROUGH` within 8e-5 of it (for numbers that are rounded to bf16 anyway); 0 below -126; NaN for
+/// NaN. Coefficients by `scripts/fit_polynomials.py`.
+#[inline(always)]
+pub(super) fn exp2<S: Simd, const ROUGH: bool>(simd: S, x: S::F32) -> S::F32 {
+    const LOWEST: f32 = -126.0;
+    const ROUGH_P: [f32; 4] = [5.517_177_3e-2, 2.426_113_8e-1, 6.932_61e-1, 9.999_28e-1];
+    const P: [f32; 7] =
+        [1.492_021_3e-4, 1.339_183_9e-3, 9.620_063e-3, 5.550_360_7e-2, 2.402_263_4e-1, 6.931_472e-1, 1.0];
+    let rounded = x.add(simd.splat(ROUNDER));
+    let fraction = x.sub(rounded.sub(simd.splat(ROUNDER)));
+    let p = if ROUGH { polynomial(simd, &ROUGH_P, fraction) } else { polynomial(simd, &P, fraction) };
+    p.times_power(rounded).zero_where_less(x, simd.splat(LOWEST))
 }
 
 /// `eˣ` within 2 ULP from `-87.3` to `88.3`, and the value at the nearer end beyond; NaN for NaN.
@@ -224,44 +162,32 @@ fn fold_lanes(row: &[f32], start: f32, map: impl Fn(f32) -> f32, fold: impl Fn(f
 /// `x = n · ln 2 + r` with whole `n` and `|r| ≤ ln 2 / 2`; `eʳ` by the polynomial of `expf` in the Cephes library
 /// (Moshier 1992, netlib.org/cephes), `2ⁿ` by writing the exponent's bits.
 #[inline(always)]
-fn exp<const FMA: bool>(x: f32) -> f32 {
+fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     /// `ln 2⁻¹²⁶`: below, `2ⁿ` would not be a normal number.
     const LOWEST: f32 = -87.336_54;
     /// `127.5 · ln 2`: above, `n` would be 128.
     const HIGHEST: f32 = 88.376_26;
-    /// `1.5 · 2²³`: a number this large has no bits after the point, so adding it rounds, and leaves `n` in the lowest bits.
-    const ROUNDER: f32 = 12_582_912.0;
     /// `ln 2` in two parts, the first with few enough bits that `n · LN_2_HIGH` is exact.
     const LN_2_HIGH: f32 = 355.0 / 512.0;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    const MANTISSA_BITS: u32 = 23;
+    const P: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5];
 
-    // Comparisons with NaN are false, which keeps it.
-    let x = if x < LOWEST { LOWEST } else { x };
-    let x = if x > HIGHEST { HIGHEST } else { x };
-    let rounded = mul_add::<FMA>(x, std::f32::consts::LOG2_E, ROUNDER);
-    let n = rounded - ROUNDER;
-    let r = mul_add::<FMA>(n, -LN_2_LOW, mul_add::<FMA>(n, -LN_2_HIGH, x));
-    let mut p = 1.987_569_1e-4;
-    p = mul_add::<FMA>(p, r, 1.398_199_9e-3);
-    p = mul_add::<FMA>(p, r, 8.333_452e-3);
-    p = mul_add::<FMA>(p, r, 4.166_579_6e-2);
-    p = mul_add::<FMA>(p, r, 0.166_666_65);
-    p = mul_add::<FMA>(p, r, 0.5);
-    let exp_r = mul_add::<FMA>(p, r * r, r) + 1.0;
-    exp_r * f32::from_bits((rounded.to_bits() << MANTISSA_BITS).wrapping_add(1.0f32.to_bits()))
+    let x = simd.splat(HIGHEST).min(simd.splat(LOWEST).max(x));
+    let rounder = simd.splat(ROUNDER);
+    let rounded = x.mul_add(simd.splat(std::f32::consts::LOG2_E), rounder);
+    let n = rounded.sub(rounder);
+    let r = n.mul_add(simd.splat(-LN_2_LOW), n.mul_add(simd.splat(-LN_2_HIGH), x));
+    let exp_r = polynomial(simd, &P, r).mul_add(r.mul(r), r).add(simd.splat(1.0));
+    exp_r.times_power(rounded)
 }
 
 /// `erfc(z / √2)` for `z ≥ 0`, within 1.5e-7 and rounding: Abramowitz and Stegun 1964, formula 7.1.26.
 #[inline(always)]
-fn erfc_of_sqrt_half<const FMA: bool>(z: f32) -> f32 {
+fn erfc_of_sqrt_half<S: Simd>(simd: S, z: S::F32) -> S::F32 {
     /// The formula's `p = 0.3275911`, divided by √2.
     const P: f32 = 0.231_641_89;
-    let t = 1.0 / mul_add::<FMA>(P, z, 1.0);
-    let mut a = 1.061_405_4;
-    a = mul_add::<FMA>(a, t, -1.453_152);
-    a = mul_add::<FMA>(a, t, 1.421_413_8);
-    a = mul_add::<FMA>(a, t, -0.284_496_73);
-    a = mul_add::<FMA>(a, t, 0.254_829_6);
-    a * t * exp::<FMA>(-0.5 * z * z)
+    const A: [f32; 5] = [1.061_405_4, -1.453_152, 1.421_413_8, -0.284_496_73, 0.254_829_6];
+    let one = simd.splat(1.0);
+    let t = one.div(simd.splat(P).mul_add(z, one));
+    polynomial(simd, &A, t).mul(t).mul(exp(simd, simd.splat(-0.5).mul(z).mul(z)))
 }
