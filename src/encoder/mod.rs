@@ -17,18 +17,19 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::kernels::dispatch::{Isa, IsaError};
 use crate::progress::{Event, Progress, Silent};
 use crate::text::pack::{PackedBatch, plan_batches};
 use crate::text::windows::{LongText, WindowSettings};
 use crate::text::{TextError, TextTokenizer, TitledText, TokenizerSettings};
-use arch::{Activation, Architecture};
+use arch::{Activation, Architecture, OperationCount};
 use candle::{CandleExecutor, DeviceChoice};
 use config::{ConfigError, FolderConfig, TailModule};
 use cpu::CpuEncoder;
 use open::EncoderReference;
 use pooling::{PoolingMode, TailStep, WindowPooling, apply_tail, combine_windows, pool_window};
 use source::SourceError;
-use weights::{Checkpoint, Weights, WeightsError};
+use weights::{Checkpoint, WeightsError};
 
 /// Runs the transformer: token ids to the last layer's hidden states.
 ///
@@ -45,7 +46,7 @@ pub trait Executor: Send + Sync {
     /// Tokens of a batch, padding included, where the caller has no opinion.
     fn default_token_budget(&self) -> usize;
 
-    /// What computes, for logs and `inspect`: `cpu f32`, `candle cuda:0` …
+    /// What computes, for logs and `inspect`: `cpu f32 avx2`, `candle cuda:0` …
     fn name(&self) -> String;
 }
 
@@ -101,12 +102,15 @@ impl ExecutorChoice {
         self,
         precision: Precision,
         architecture: &Architecture,
-        weights: Weights,
+        checkpoint: &mut Checkpoint,
+        warnings: &mut Vec<String>,
     ) -> Result<Box<dyn Executor>, EncoderError> {
         match (self, precision) {
-            (Self::Cpu, Precision::F32) => Ok(Box::new(CpuEncoder::new(architecture, weights)?)),
-            (Self::Cpu, _) => Err(EncoderError::Precision { precision, executor: "cpu", supported: "f32" }),
+            (Self::Cpu, _) => {
+                Ok(Box::new(CpuEncoder::open(architecture, precision, Isa::chosen()?, checkpoint, warnings)?))
+            }
             (Self::Candle(device), Precision::F32) => {
+                let weights = checkpoint.read(|name| architecture.names.is_wanted(name))?;
                 Ok(Box::new(CandleExecutor::new(architecture, weights, device.open()?)?))
             }
             (Self::Candle(_), _) => Err(EncoderError::Precision { precision, executor: "candle", supported: "f32" }),
@@ -159,6 +163,8 @@ pub enum EncoderError {
     PromptNotPooled,
     #[error("{0}")]
     Source(#[from] SourceError),
+    #[error("{0}")]
+    Isa(#[from] IsaError),
     #[error("interrupted")]
     Interrupted,
 }
@@ -192,6 +198,8 @@ pub struct EncoderInfo {
     pub prompt: String,
     pub executor: String,
     pub precision: Precision,
+    /// What windows cost in matrix products.
+    pub operations: OperationCount,
     /// What was not as expected in the folder, though it can be run.
     pub warnings: Vec<String>,
 }
@@ -236,11 +244,10 @@ impl Encoder {
             ));
         }
 
-        let checkpoint = Checkpoint::open(&config.transformer_folder)?;
+        let mut checkpoint = Checkpoint::open(&config.transformer_folder)?;
         architecture.names.prefix = checkpoint.prefix_of(architecture.names.word_embeddings)?;
-        let weights = checkpoint.read(|name| architecture.names.is_wanted(name))?;
-        let mut n_parameters = weights.n_parameters();
-        let executor = settings.executor.build(settings.precision, &architecture, weights)?;
+        let mut n_parameters = checkpoint.n_parameters(|name| architecture.names.is_wanted(name));
+        let executor = settings.executor.build(settings.precision, &architecture, &mut checkpoint, &mut warnings)?;
 
         let mut hidden_size = architecture.hidden_size * config.pooling.len();
         let (mut tail, mut dense) = (Vec::new(), Vec::new());
@@ -259,6 +266,7 @@ impl Encoder {
             });
         }
 
+        let operations = architecture.operations();
         let info = EncoderInfo {
             n_parameters,
             vocab_size: architecture.vocab_size,
@@ -279,6 +287,7 @@ impl Encoder {
             prompt: tokenizer.prompt().to_owned(),
             executor: executor.name(),
             precision: settings.precision,
+            operations,
             warnings,
         };
         Ok(Self { tokenizer, executor, tail, info, reference: None })
@@ -467,7 +476,8 @@ mod tests {
         // Embeddings, their norm, two layers of 4 attention matrices, 2 others and 2 norms, the dense layer.
         let layer = 4 * (32 * 32 + 32) + (32 * 64 + 64) + (64 * 32 + 32) + 2 * 64;
         assert_eq!(info.n_parameters, (400 + 64 + 2) * 32 + 64 + 2 * layer + (32 * 24 + 24));
-        assert_eq!((info.prompt.as_str(), info.executor.as_str()), ("passage: ", "cpu f32"));
+        assert_eq!(info.prompt, "passage: ");
+        assert_eq!(info.executor, format!("cpu f32 {}", Isa::chosen().unwrap().name()));
         assert!(info.warnings.is_empty());
         assert_eq!(serde_json::to_value(info).unwrap()["activation"], "gelu");
     }
@@ -489,8 +499,13 @@ mod tests {
     #[test]
     fn what_this_build_lacks_is_named() {
         for precision in [Precision::Bf16, Precision::Int8] {
-            let error = load(&EncoderSettings { precision, ..Default::default() }).err().unwrap().to_string();
-            assert!(error.contains(&format!("precision {precision} is not in this version")), "{error}");
+            let on_cpu = load(&EncoderSettings { precision, ..Default::default() }).unwrap();
+            assert!(on_cpu.info().executor.starts_with(&format!("cpu {precision} ")), "{}", on_cpu.info().executor);
+            let executor = ExecutorChoice::Candle(DeviceChoice::Cpu);
+            let error = load(&EncoderSettings { precision, executor, ..Default::default() }).err().unwrap().to_string();
+            let expected =
+                format!("precision {precision} is not in this version of the candle executor; supported: f32");
+            assert_eq!(error, expected);
         }
         if cfg!(not(feature = "cuda")) {
             let executor = ExecutorChoice::Candle(DeviceChoice::Cuda(0));

@@ -1,5 +1,7 @@
 //! The packed executor against candle's models, and windows against their neighbours.
 
+mod precisions;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -10,9 +12,12 @@ use ndarray::{Array2, ArrayD, s};
 use rand::RngExt;
 
 use super::{CpuEncoder, MICRO_BATCH_TOKENS, micro_batch_len};
-use crate::encoder::arch::{Activation, Architecture, Positions, bert::weight_names};
+use crate::encoder::arch::{
+    Activation, Architecture, Biases, IntermediateNames, NormPlacement, Positions, QkvNames, bert::weight_names,
+};
 use crate::encoder::weights::{Weights, WeightsError};
-use crate::encoder::{Executor, ExecutorError};
+use crate::encoder::{Executor, ExecutorError, Precision};
+use crate::kernels::dispatch::Isa;
 use crate::rng::generator;
 use crate::text::pack::PackedBatch;
 
@@ -33,7 +38,11 @@ fn small_arch(model_type: &str, activation: Activation) -> Architecture {
         intermediate_size: 200,
         activation,
         layer_norm_eps: 1e-12,
+        norm_placement: NormPlacement::After,
         positions: Positions::Learned { n_positions: 64 + offset, offset },
+        relative_bias: None,
+        local_attention: None,
+        biases: Biases::ALL,
         names: weight_names(""),
     }
 }
@@ -47,14 +56,14 @@ fn random_tensors(arch: &Architecture, n_types: usize) -> HashMap<String, ArrayD
         tensors.insert(name, tensor);
     };
     let (hidden_size, names) = (arch.hidden_size, &arch.names);
-    let Positions::Learned { n_positions, .. } = arch.positions;
+    let Positions::Learned { n_positions, .. } = arch.positions else { panic!("BERT's positions are learned") };
     let embeddings = [
-        (names.word_embeddings, arch.vocab_size),
+        (Some(names.word_embeddings), arch.vocab_size),
         (names.position_embeddings, n_positions),
         (names.token_type_embeddings, n_types),
     ];
     for (name, n_rows) in embeddings {
-        add(names.full(name), &[n_rows, hidden_size], 1.0, 0.0);
+        add(names.full(name.unwrap()), &[n_rows, hidden_size], 1.0, 0.0);
     }
     let mut add_pair = |name: String, shape: &[usize], scale: f32, shift: f32| {
         add(format!("{name}.weight"), shape, scale, shift);
@@ -62,12 +71,14 @@ fn random_tensors(arch: &Architecture, n_types: usize) -> HashMap<String, ArrayD
     };
     add_pair(names.full(names.embedding_norm), &[hidden_size], 0.2, 1.0);
     add_pair(names.full("pooler.dense"), &[hidden_size, hidden_size], 0.1, 0.0);
+    let QkvNames::Separate { query, key, value } = names.qkv else { panic!("BERT has three matrices") };
+    let IntermediateNames::Plain(intermediate) = names.intermediate else { panic!("BERT has no gate") };
     for layer_idx in 0..arch.n_layers {
         let full = |name: &str| names.in_layer(name, layer_idx);
-        for name in [names.query, names.key, names.value, names.attention_output] {
+        for name in [query, key, value, names.attention_output] {
             add_pair(full(name), &[hidden_size, hidden_size], 0.2, 0.0);
         }
-        add_pair(full(names.intermediate), &[arch.intermediate_size, hidden_size], 0.2, 0.0);
+        add_pair(full(intermediate), &[arch.intermediate_size, hidden_size], 0.2, 0.0);
         add_pair(full(names.output), &[hidden_size, arch.intermediate_size], 0.1, 0.0);
         for name in [names.attention_norm, names.output_norm] {
             add_pair(full(name), &[hidden_size], 0.2, 1.0);
@@ -77,7 +88,15 @@ fn random_tensors(arch: &Architecture, n_types: usize) -> HashMap<String, ArrayD
 }
 
 fn encoder(arch: &Architecture) -> CpuEncoder {
-    CpuEncoder::new(arch, Weights::new(random_tensors(arch, 2))).unwrap()
+    f32_encoder(arch, random_tensors(arch, 2))
+}
+
+fn f32_encoder(arch: &Architecture, tensors: HashMap<String, ArrayD<f32>>) -> CpuEncoder {
+    new_encoder(arch, tensors).unwrap()
+}
+
+fn new_encoder(arch: &Architecture, tensors: HashMap<String, ArrayD<f32>>) -> Result<CpuEncoder, WeightsError> {
+    CpuEncoder::new(arch, Precision::F32, Isa::best(), &mut Weights::new(tensors))
 }
 
 /// Random ids, none of which is 1, the padding token of XLM-RoBERTa (candle gives it no position).
@@ -115,7 +134,7 @@ fn candle_builder(tensors: &HashMap<String, ArrayD<f32>>) -> VarBuilder<'static>
 }
 
 fn candle_bert(arch: &Architecture, builder: VarBuilder) -> bert::BertModel {
-    let Positions::Learned { n_positions, .. } = arch.positions;
+    let Positions::Learned { n_positions, .. } = arch.positions else { panic!("BERT's positions are learned") };
     let config = bert::Config {
         vocab_size: arch.vocab_size,
         hidden_size: arch.hidden_size,
@@ -126,6 +145,7 @@ fn candle_bert(arch: &Architecture, builder: VarBuilder) -> bert::BertModel {
             Activation::Gelu => bert::HiddenAct::Gelu,
             Activation::GeluTanh => bert::HiddenAct::GeluApproximate,
             Activation::Relu => bert::HiddenAct::Relu,
+            Activation::Silu => panic!("candle's BERT has no SiLU"),
         },
         max_position_embeddings: n_positions,
         type_vocab_size: 2,
@@ -141,7 +161,7 @@ fn bert_agrees_with_candle() {
         let arch = small_arch("bert", activation);
         let tensors = random_tensors(&arch, 2);
         let model = candle_bert(&arch, candle_builder(&tensors));
-        let encoder = CpuEncoder::new(&arch, Weights::new(tensors)).unwrap();
+        let encoder = f32_encoder(&arch, tensors);
         let windows = random_windows(&[5, 1, 0, 64, 2, 17, 33], 101);
         assert_same_as_candle(&encoder, &windows, |ids| model.forward(ids, &ids.zeros_like()?, None));
     }
@@ -151,7 +171,7 @@ fn bert_agrees_with_candle() {
 fn xlm_roberta_agrees_with_candle() {
     let arch = small_arch("xlm-roberta", Activation::Gelu);
     let tensors = random_tensors(&arch, 1);
-    let Positions::Learned { n_positions, .. } = arch.positions;
+    let Positions::Learned { n_positions, .. } = arch.positions else { panic!("BERT's positions are learned") };
     let config = xlm_roberta::Config {
         hidden_size: arch.hidden_size,
         layer_norm_eps: arch.layer_norm_eps,
@@ -168,7 +188,7 @@ fn xlm_roberta_agrees_with_candle() {
         pad_token_id: 1,
     };
     let model = xlm_roberta::XLMRobertaModel::new(&config, candle_builder(&tensors)).unwrap();
-    let encoder = CpuEncoder::new(&arch, Weights::new(tensors)).unwrap();
+    let encoder = f32_encoder(&arch, tensors);
     let windows = random_windows(&[64, 1, 12], 101);
     assert_same_as_candle(&encoder, &windows, |ids| {
         model.forward(ids, &ids.ones_like()?, &ids.zeros_like()?, None, None, None)
@@ -200,7 +220,7 @@ fn real_weights_agree_with_candle() {
         }
     }
     let model = candle_bert(&arch, candle_builder(&tensors));
-    let encoder = CpuEncoder::new(&arch, Weights::new(tensors)).unwrap();
+    let encoder = f32_encoder(&arch, tensors);
     let windows = random_windows(&[52, 249], 30522);
     assert_same_as_candle(&encoder, &windows, |ids| model.forward(ids, &ids.zeros_like()?, None));
 }
@@ -273,12 +293,12 @@ fn missing_and_misshapen_tensors_are_named() {
     for name in names {
         let mut tensors = random_tensors(&arch, 2);
         let tensor = tensors.remove(&name).unwrap();
-        let error = CpuEncoder::new(&arch, Weights::new(tensors.clone())).err().unwrap();
+        let error = new_encoder(&arch, tensors.clone()).err().unwrap();
         assert!(matches!(&error, WeightsError::Missing { name: missing } if *missing == name), "{error}");
         let mut too_many_axes = tensor.shape().to_vec();
         too_many_axes.push(1);
         tensors.insert(name.clone(), tensor.into_shape_with_order(too_many_axes).unwrap());
-        let error = CpuEncoder::new(&arch, Weights::new(tensors)).err().unwrap();
+        let error = new_encoder(&arch, tensors).err().unwrap();
         assert!(matches!(&error, WeightsError::Shape { name: misshapen, .. } if *misshapen == name), "{error}");
     }
 }

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::stamp::remembered_sha256;
+
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const MODULES: &str = "modules.json";
@@ -142,7 +144,7 @@ pub(super) fn stays_inside(path: &str) -> bool {
 /// # Errors
 /// The path that cannot be read, and why.
 pub(super) fn sha256_of(weights: &[PathBuf]) -> Result<String, (PathBuf, io::Error)> {
-    let digest_of = |path: &PathBuf| sha256_of_file(path).map_err(|error| (path.clone(), error));
+    let digest_of = |path: &PathBuf| remembered_sha256(path).map_err(|error| (path.clone(), error));
     if let [only] = weights {
         return digest_of(only);
     }

@@ -10,6 +10,7 @@ mod folder;
 mod hub;
 mod registry;
 mod settings;
+mod stamp;
 #[cfg(feature = "hub")]
 mod wire;
 
@@ -156,8 +157,7 @@ impl EncoderFiles {
         if let Some(digest) = self.digest.get() {
             return Ok(digest);
         }
-        let digest =
-            folder::sha256_of(&self.weights).map_err(|(path, source)| SourceError::Unreadable { path, source })?;
+        let digest = weights_sha256(&self.weights)?;
         Ok(self.digest.get_or_init(|| digest))
     }
 
@@ -177,6 +177,11 @@ impl EncoderFiles {
             found: found.to_owned(),
         })
     }
+}
+
+/// SHA-256 of the files of an encoder's weights, as [`EncoderFiles::weights_sha256`] gives it.
+pub(super) fn weights_sha256(files: &[PathBuf]) -> Result<String, SourceError> {
+    folder::sha256_of(files).map_err(|(path, source)| SourceError::Unreadable { path, source })
 }
 
 /// One place that was tried in vain.

@@ -1,16 +1,20 @@
 //! The tensors of an encoder, by name, as f32, and the safetensors files they come from.
 
+pub mod packed_file;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use ndarray::{Array1, Array2, ArrayD, IxDyn};
+use ndarray::{Array1, Array2, ArrayD, ArrayView1, ArrayView2, ArrayViewD, IxDyn};
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde::Deserialize;
 use thiserror::Error;
+
+use packed_file::PackedFileError;
 
 /// Tensors by full name.
 ///
@@ -46,6 +50,8 @@ pub enum WeightsError {
     Index { path: PathBuf, reason: String },
     #[error("{} holds tensor `{name}`, which {} holds too", path.display(), first.display())]
     Twice { path: PathBuf, first: PathBuf, name: String },
+    #[error("{0}")]
+    Packed(#[from] PackedFileError),
     #[error("{}: no tensor is named `{name}`, with or without a prefix", folder.display())]
     NoPrefix { folder: PathBuf, name: String },
     #[error("{}: several tensors are named `{name}`, with the prefixes {prefixes:?}", folder.display())]
@@ -90,21 +96,62 @@ impl Weights {
         Ok(tensor.into_dimensionality().expect("the shape was checked"))
     }
 
+    /// Looks at a matrix.
+    ///
+    /// # Errors
+    /// No such tensor, or another shape.
+    pub fn matrix(&self, name: &str, n_rows: usize, n_columns: usize) -> Result<ArrayView2<'_, f32>, WeightsError> {
+        let tensor = self.view(name, &[n_rows, n_columns])?;
+        Ok(tensor.into_dimensionality().expect("the shape was checked"))
+    }
+
+    /// Looks at a vector.
+    ///
+    /// # Errors
+    /// No such tensor, or another shape.
+    pub fn vector(&self, name: &str, length: usize) -> Result<ArrayView1<'_, f32>, WeightsError> {
+        Ok(self.view(name, &[length])?.into_dimensionality().expect("the shape was checked"))
+    }
+
     /// Number of values in all tensors together.
     pub fn n_parameters(&self) -> usize {
         self.tensors.values().map(ArrayD::len).sum()
     }
 
     fn take(&mut self, name: &str, expected: &[usize]) -> Result<ArrayD<f32>, WeightsError> {
-        let tensor = self.tensors.remove(name).ok_or_else(|| WeightsError::Missing { name: name.to_owned() })?;
-        if tensor.shape() != expected {
-            return Err(WeightsError::Shape {
-                name: name.to_owned(),
-                expected: expected.to_vec(),
-                found: tensor.shape().to_vec(),
-            });
+        self.view(name, expected)?;
+        Ok(self.tensors.remove(name).expect("the tensor was seen just now"))
+    }
+
+    fn view(&self, name: &str, expected: &[usize]) -> Result<ArrayViewD<'_, f32>, WeightsError> {
+        let tensor = self.tensors.get(name).ok_or_else(|| WeightsError::Missing { name: name.to_owned() })?;
+        if tensor.shape() == expected {
+            return Ok(tensor.view());
         }
-        Ok(tensor)
+        let (expected, found) = (expected.to_vec(), tensor.shape().to_vec());
+        Err(WeightsError::Shape { name: name.to_owned(), expected, found })
+    }
+}
+
+/// Where tensors come from, a few at a time, so that not all need to be in memory together.
+pub trait TensorSource {
+    /// The tensors of these names that there are.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    fn tensors(&mut self, names: &[String]) -> Result<Weights, WeightsError>;
+}
+
+impl TensorSource for Weights {
+    fn tensors(&mut self, names: &[String]) -> Result<Weights, WeightsError> {
+        let found = names.iter().filter_map(|name| Some((name.clone(), self.tensors.get(name)?.clone())));
+        Ok(Weights::new(found.collect()))
+    }
+}
+
+impl TensorSource for Checkpoint {
+    fn tensors(&mut self, names: &[String]) -> Result<Weights, WeightsError> {
+        self.read(|name| names.iter().any(|wanted| wanted == name))
     }
 }
 
@@ -159,6 +206,19 @@ impl Checkpoint {
         Ok(Self { folder: folder.to_owned(), tensors })
     }
 
+    /// The folder it was opened in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The files that hold its tensors, in the order of their names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = self.tensors.values().map(|place| place.path.clone()).collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
     /// What stands before `name` in this checkpoint: `""`, `bert.`, `roberta.` …
     ///
     /// # Errors
@@ -177,6 +237,11 @@ impl Checkpoint {
             1 => Ok(prefixes.remove(0)),
             _ => Err(WeightsError::SeveralPrefixes { folder: self.folder.clone(), name: name.to_owned(), prefixes }),
         }
+    }
+
+    /// Number of values of the tensors whose name is `wanted`.
+    pub fn n_parameters(&self, wanted: impl Fn(&str) -> bool) -> usize {
+        self.tensors.iter().filter(|(name, _)| wanted(name)).map(|(_, place)| place.n_values).sum()
     }
 
     /// Reads the values of the tensors whose name is `wanted`, as f32.
