@@ -23,7 +23,7 @@
 //! | 3 | [`encoder`] [`heads`] [`calibration`] [`metrics`] | text → embedding → logits → probabilities and labels; how good they are |
 //! | 4 | [`report`] | evaluation results as data |
 //! | 5 | [`pipeline`] | the [`Classifier`]: articles in, labels and probabilities out |
-//! | 6 | [`train`] | labelled articles in, a classifier out |
+//! | 6 | [`train`] [`throughput`] | labelled articles in, a classifier out; how fast encoders are here |
 //! | 7 | [`bundle`] | a classifier on disk |
 //! | 8 | `cli` | the command line |
 
@@ -44,6 +44,7 @@ pub mod report;
 
 pub mod pipeline;
 
+pub mod throughput;
 pub mod train;
 
 pub mod bundle;

@@ -96,8 +96,8 @@ pub struct RunArgs {
     /// Encoder: a folder, an alias of `topicwire encoder list`, or a hub id [default: minilm; for a model, its own]
     #[arg(long, value_name = "PATH|ALIAS|HUB_ID")]
     pub encoder: Option<String>,
-    /// Number format of the encoder: f32 (bf16 and int8 are not in this version) [default: f32]
-    #[arg(long, value_enum, value_name = "f32", hide_possible_values = true)]
+    /// Number format of the encoder; bf16 and int8 run on `--device cpu` only [default: f32]
+    #[arg(long, value_enum, value_name = "f32|bf16|int8", hide_possible_values = true)]
     pub precision: Option<PrecisionArg>,
     /// What runs the encoder [default: cpu]
     #[arg(long, value_enum, value_name = "cpu|candle|cuda|metal", hide_possible_values = true)]

@@ -118,7 +118,10 @@ const FETCH_AGAIN: &str = "fetch or copy the encoder again";
 
 fn for_encoder(error: &EncoderError) -> Option<&'static str> {
     match error {
-        EncoderError::Precision { .. } => Some("leave --precision out, or pass --precision f32"),
+        EncoderError::Precision { .. } => {
+            Some("pass --precision f32, or leave --device out: `cpu` has f32, bf16 and int8")
+        }
+        EncoderError::Isa(_) => Some("set the variable to one of these, or unset it for the fastest"),
         EncoderError::Config(_) => Some("`topicwire encoder list` names encoders that work"),
         EncoderError::Weights(_) => Some(FETCH_AGAIN),
         _ => None,
@@ -144,7 +147,7 @@ fn for_output(error: &OutputError) -> Option<&'static str> {
 fn for_config(error: &ConfigFileError) -> Option<&'static str> {
     match error {
         ConfigFileError::Unknown { is_section: true, .. } => {
-            Some("sections are named after the commands: [train], [evaluate], [predict], [embed]")
+            Some("sections are named after the commands: [train], [evaluate], [predict], [embed], [bench]")
         }
         ConfigFileError::Unknown { .. } | ConfigFileError::Value { .. } => Some(
             "settings are named and written as the flags in `topicwire COMMAND --help`, without the dashes in front",

@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod exit;
 mod hints;
+mod machine;
 pub mod output;
 mod printer;
 mod progress;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{completions, embed, encoder, evaluate, inspect, predict, train};
+use commands::{bench, completions, embed, encoder, evaluate, inspect, predict, train};
 use exit::Outcome;
 
 /// Exit statuses, as every `--help` shows them.
@@ -37,6 +38,7 @@ enum Command {
     Evaluate(evaluate::EvaluateCommand),
     Predict(predict::PredictCommand),
     Embed(embed::EmbedCommand),
+    Bench(bench::BenchCommand),
     Inspect(inspect::InspectCommand),
     #[command(subcommand)]
     Encoder(encoder::EncoderCommand),
@@ -63,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Embed(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Encoder(command) => command.run(),
         Command::Completions(command) => command.run(&mut Cli::command()),

@@ -11,12 +11,14 @@ use std::path::PathBuf;
 use flate2::write::GzEncoder;
 
 use crate::signals::{head, interrupt};
-use crate::support::{DONE, FAILED, INTERRUPTED, Place, ROWS_REJECTED, articles, copy_folder, root};
+use crate::support::{DONE, FAILED, INTERRUPTED, Place, ROWS_REJECTED, articles, collect, copy_folder, root};
 
 /// A line that is longer than any article and still read as a row.
 const LONG_LINE_BYTES: usize = 50_000_000;
 /// More than a row may have, 64 MiB.
 const TOO_LONG_LINE_BYTES: usize = 68_000_000;
+/// Asks for an instruction set.
+const ISA_VARIABLE: &str = "TOPICWIRE_ISA";
 
 const INTRODUCTION: &str = "\
 # What topicwire says about bad input
@@ -36,6 +38,8 @@ enum How {
     Head,
     /// Ctrl-C while it waits for more input.
     CtrlC,
+    /// With this instruction set asked for.
+    Isa(&'static str),
 }
 
 struct Case {
@@ -428,12 +432,22 @@ fn cases() -> Vec<(&'static str, Vec<Case>)> {
             FAILED,
         ),
         case(
-            "A precision of a later version",
-            "bf16.",
+            "A precision that candle lacks",
+            "The `cpu` executor has bf16, candle has not.",
             |_| (),
-            "embed train.jsonl --encoder encoder --precision bf16",
+            "embed train.jsonl --encoder encoder --device candle --precision bf16",
             FAILED,
         ),
+        Case {
+            how: How::Isa("sse9"),
+            ..case(
+                "An instruction set that this CPU lacks",
+                "There is no `sse9`; the list depends on the CPU.",
+                |_| (),
+                "embed train.jsonl --encoder encoder",
+                FAILED,
+            )
+        },
         case(
             "Windows longer than the encoder can read",
             "It has 64 positions.",
@@ -528,6 +542,14 @@ fn cases() -> Vec<(&'static str, Vec<Case>)> {
         ),
     ];
     let flags = vec![
+        case("Nothing to measure", "No DATA.", |_| (), "bench --encoder encoder", FAILED),
+        case(
+            "One precision and all of them",
+            "Only one of the two makes sense.",
+            |_| (),
+            "bench train.jsonl --encoder encoder --compare --precision bf16",
+            FAILED,
+        ),
         case("A wrong value", "No threads.", |_| (), "predict model train.jsonl --threads 0", FAILED),
         case("An unknown flag", "A slip.", |_| (), "predict model train.jsonl --threds 2", FAILED),
         case("An unknown command", "A slip.", |_| (), "predikt model train.jsonl", FAILED),
@@ -638,10 +660,14 @@ fn run(case: &Case) -> String {
     (case.setup)(&place);
     let before = place.names();
     let args: Vec<&str> = case.args.split(' ').collect();
-    let (run, suffix) = match case.how {
-        How::Plain => (place.run(&args), ""),
-        How::Head => (head(&place, &args).1, " | head -1"),
-        How::CtrlC => (interrupt(&place, &args, "-INT"), "\n^C"),
+    let (run, prefix, suffix) = match case.how {
+        How::Plain => (place.run(&args), String::new(), ""),
+        How::Head => (head(&place, &args).1, String::new(), " | head -1"),
+        How::CtrlC => (interrupt(&place, &args, "-INT"), String::new(), "\n^C"),
+        How::Isa(name) => {
+            let child = place.command(&args).env(ISA_VARIABLE, name).spawn().unwrap();
+            (collect(child), format!("{ISA_VARIABLE}={name} "), "")
+        }
     };
     let run = run.expect(case.status);
     if case.status == FAILED || case.status == INTERRUPTED {
@@ -653,7 +679,7 @@ fn run(case: &Case) -> String {
     let talk = stable(&run.stderr, &place);
     let talk = if talk.is_empty() { String::new() } else { format!("{}\n", talk.trim_end()) };
     format!(
-        "### {}\n\n{}\n\n```console\n$ topicwire {}{suffix}\n{talk}[exit status {}]\n```\n",
+        "### {}\n\n{}\n\n```console\n$ {prefix}topicwire {}{suffix}\n{talk}[exit status {}]\n```\n",
         case.title, case.what, case.args, case.status
     )
 }
@@ -668,6 +694,11 @@ fn stable(talk: &str, place: &Place) -> String {
         (program.parent().unwrap().into(), "/usr/local/bin"),
     ] {
         text = text.replace(&*path.to_string_lossy(), shown);
+    }
+    const SETS: &str = "this CPU has ";
+    if let Some(start) = text.find(SETS).map(|at| at + SETS.len()) {
+        let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
+        text.replace_range(start..end, "portable, …");
     }
     let mut shown = String::new();
     let mut hash = String::new();

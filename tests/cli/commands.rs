@@ -2,12 +2,13 @@
 
 use crate::support::{DONE, ENCODER, FAILED, GATE_NOT_MET, Place, ROWS_REJECTED, articles, rows};
 
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 12] = [
     &[],
     &["train"],
     &["evaluate"],
     &["predict"],
     &["embed"],
+    &["bench"],
     &["inspect"],
     &["encoder"],
     &["encoder", "list"],

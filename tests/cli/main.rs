@@ -7,6 +7,7 @@ mod support;
 
 #[cfg(target_os = "linux")]
 mod bad_input;
+mod bench;
 mod commands;
 mod config;
 mod determinism;

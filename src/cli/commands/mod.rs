@@ -1,5 +1,6 @@
 //! One file for each command: its flags, and a `run` that calls the library.
 
+pub mod bench;
 pub mod completions;
 pub mod embed;
 pub mod encoder;
