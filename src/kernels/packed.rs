@@ -6,6 +6,9 @@ use std::sync::Arc;
 use half::bf16;
 use ndarray::ArrayView2;
 
+use super::dispatch::{Isa, Kernel};
+use super::simd::{LANES, Simd};
+
 /// Columns of a panel: two AVX-512 registers of sums, four of AVX2. The same for every instruction set, so that a matrix can be stored.
 pub const PANEL_COLUMNS: usize = 32;
 
@@ -68,6 +71,27 @@ impl SharedBytes {
     }
 }
 
+/// Numbers, lent as the bytes they are in memory.
+struct FloatBytes(Vec<f32>);
+
+impl AsRef<[u8]> for FloatBytes {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: any f32 is four initialised bytes, which need no alignment.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), size_of_val(self.0.as_slice())) }
+    }
+}
+
+impl From<Vec<f32>> for SharedBytes {
+    /// The bytes in little-endian order, whatever the machine's.
+    fn from(numbers: Vec<f32>) -> Self {
+        if cfg!(target_endian = "big") {
+            return numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>().into();
+        }
+        let range = 0..size_of_val(numbers.as_slice());
+        Self { owner: Arc::new(FloatBytes(numbers)), range }
+    }
+}
+
 impl From<Vec<u8>> for SharedBytes {
     fn from(bytes: Vec<u8>) -> Self {
         let range = 0..bytes.len();
@@ -121,6 +145,10 @@ impl PackedMatrix {
         let step_len = format.step_len();
         let panel_bytes = panel_bytes(format, n_in);
         let mut panels = vec![0u8; n_columns / PANEL_COLUMNS * panel_bytes];
+        if format == Format::F32 && n_in.is_multiple_of(LANES) && weight.strides()[0] >= 0 && weight.strides()[1] == 1 {
+            Isa::best().run(PackFloats { weight, panel_bytes, panels: &mut panels });
+            return Self::from_parts(format, n_in, n_out, panels.into(), columns);
+        }
         let mut row_of_zeros;
         for (column_idx, row) in weight.outer_iter().enumerate() {
             let row = match row.as_slice() {
@@ -208,6 +236,48 @@ impl PackedMatrix {
     /// Bytes of one panel.
     pub(super) fn panel_bytes(&self) -> usize {
         panel_bytes(self.format, self.n_in)
+    }
+}
+
+/// Transposes whole registers' worth of f32 weights, which are most of an encoder's loading time.
+struct PackFloats<'a> {
+    /// With adjacent numbers in a row, a multiple of [`LANES`].
+    weight: ArrayView2<'a, f32>,
+    panel_bytes: usize,
+    panels: &'a mut [u8],
+}
+
+impl Kernel for PackFloats<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        const STEP_WIDTH: usize = PANEL_COLUMNS * STEP_BYTES;
+        let (n_out, n_in) = self.weight.dim();
+        let row_bytes = self.weight.strides()[0] * size_of::<f32>() as isize;
+        for first_row in (0..n_out).step_by(LANES) {
+            let n_rows = LANES.min(n_out - first_row);
+            let start = first_row / PANEL_COLUMNS * self.panel_bytes + first_row % PANEL_COLUMNS * STEP_BYTES;
+            for first_step in (0..n_in).step_by(LANES) {
+                let mut words = [[0u8; LANES * STEP_BYTES]; LANES];
+                let rows = self.weight.slice(ndarray::s![first_row.., first_step..]).as_ptr();
+                // SAFETY: `n_rows` rows of the view hold 16 adjacent numbers from there on, one row every `row_bytes`; `words` is of
+                // the size that is written.
+                unsafe {
+                    simd.transpose_words(
+                        rows.cast(),
+                        row_bytes.unsigned_abs(),
+                        n_rows,
+                        words.as_mut_ptr().cast(),
+                        LANES * STEP_BYTES,
+                    );
+                }
+                let steps = self.panels[start + first_step * STEP_WIDTH..].chunks_mut(STEP_WIDTH);
+                for (step, words) in steps.zip(&words) {
+                    step[..n_rows * STEP_BYTES].copy_from_slice(&words[..n_rows * STEP_BYTES]);
+                }
+            }
+        }
     }
 }
 

@@ -21,11 +21,16 @@ impl Table {
     /// Stores rows: as they are, rounded to bf16, or as signed bytes `round(x / scale)` with `scale = max |x| / 127` of the row.
     pub fn new(format: Format, rows: Array2<f32>) -> Self {
         let (n_rows, n_columns) = rows.dim();
+        if format == Format::F32 {
+            let rows = if rows.is_standard_layout() { rows } else { rows.as_standard_layout().into_owned() };
+            let numbers = rows.into_raw_vec_and_offset().0;
+            return Self::from_parts(format, n_rows, n_columns, numbers.into(), Vec::new());
+        }
         let mut bytes = Vec::with_capacity(rows.len() * format.number_bytes());
         let mut scales = Vec::new();
         for row in rows.outer_iter() {
             match format {
-                Format::F32 => bytes.extend(row.iter().flat_map(|x| x.to_le_bytes())),
+                Format::F32 => unreachable!("these are kept as they are"),
                 Format::Bf16 => bytes.extend(row.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes())),
                 Format::Int8 => {
                     let numbers = row.to_vec();
