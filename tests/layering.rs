@@ -52,11 +52,7 @@ const RIM: [Rim; 11] = [
         places: &["cli"],
     },
     Rim { what: "standard output", uses: |used| used.has("stdout") || used.has("stderr"), places: &["cli"] },
-    Rim {
-        what: "unsafe code",
-        uses: |used| used.is_one_of(&["unsafe"]),
-        places: &["kernels", "encoder/weights/packed_file"],
-    },
+    Rim { what: "unsafe code", uses: |used| used.is_one_of(&["unsafe"]), places: &["kernels", "encoder/weights/map"] },
     Rim { what: "candle", uses: |used| used.path[0].starts_with("candle_"), places: &["encoder/candle"] },
     Rim {
         what: "crates of the terminal",

@@ -3,18 +3,21 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 from contenders import Contender, Places, environment
 
 
-def ceiling_gflops(places: Places, contenders: list[Contender], n_threads: int, cores: set[int]) -> list[dict]:
+def ceiling_gflops(places: Places, articles: Path, contenders: list[Contender], n_threads: int, cores: set[int]) -> list[dict]:
     """GFLOP/s of each of our precisions by `topicwire bench`; without those that the program does not have."""
     ceilings = []
     for contender in contenders:
         if not contender.ours:
             continue
-        program = [str(places.programs / "topicwire"), "bench", "--encoder", str(places.encoder)]
+        program = [str(places.programs / "topicwire"), "bench", str(articles), "--encoder", str(places.encoder)]
         settings = ["--precision", contender.precision, "--threads", str(n_threads), "--json"]
+        # The ceiling is measured beside encoding, of which little will do.
+        settings += ["--articles", "64", "--rounds", "1"]
         done = subprocess.run(
             [*program, *settings],
             stdout=subprocess.PIPE,

@@ -171,7 +171,7 @@ def main() -> None:
         # The first core serves most interrupts.
         cores = set(allowed[len(allowed) - n_threads :])
         results["speed"] += compare(args, where, n_threads, cores)
-        results["ceilings"] += ceiling_gflops(where, chosen(args), n_threads, cores)
+        results["ceilings"] += ceiling_gflops(where, args.data / "short.jsonl", chosen(args), n_threads, cores)
         results["cold_start"] += cold_starts(args, where, n_threads, cores)
         path = args.out / "encoders.json"
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

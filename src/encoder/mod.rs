@@ -225,29 +225,36 @@ impl Encoder {
         let prompt = choose_prompt(&config, &settings.prompt)?;
         let mut architecture = config.architecture;
         let n_positions = architecture.max_tokens();
-        let tokenizer = TextTokenizer::new(
-            &config.tokenizer_json,
-            TokenizerSettings {
-                max_tokens: config.max_tokens,
-                n_positions,
-                prompt,
-                do_lower_case: config.do_lower_case,
-            },
-        )?;
-        tokenizer.check(&WindowSettings::default())?;
+        let tokenizer_settings = TokenizerSettings {
+            max_tokens: config.max_tokens,
+            n_positions,
+            prompt,
+            do_lower_case: config.do_lower_case,
+        };
+        let load_tokenizer = || -> Result<(TextTokenizer, usize), TextError> {
+            let tokenizer = TextTokenizer::new(&config.tokenizer_json, tokenizer_settings)?;
+            tokenizer.check(&WindowSettings::default())?;
+            let n_token_ids = tokenizer.n_token_ids();
+            Ok((tokenizer, n_token_ids))
+        };
         let mut warnings = config.warnings;
-        if tokenizer.n_token_ids() > architecture.vocab_size {
-            warnings.push(format!(
-                "the tokenizer knows {} tokens, the transformer {}: texts that hold one of the others fail",
-                tokenizer.n_token_ids(),
-                architecture.vocab_size
-            ));
-        }
-
         let mut checkpoint = Checkpoint::open(&config.transformer_folder)?;
         architecture.names.prefix = checkpoint.prefix_of(architecture.names.word_embeddings)?;
         let mut n_parameters = checkpoint.n_parameters(|name| architecture.names.is_wanted(name));
-        let executor = settings.executor.build(settings.precision, &architecture, &mut checkpoint, &mut warnings)?;
+        // Each takes some hundredths of a second, which is most of what one article needs.
+        let (tokenizer, executor) = std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(load_tokenizer);
+            let executor = settings.executor.build(settings.precision, &architecture, &mut checkpoint, &mut warnings);
+            (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), executor)
+        });
+        let (tokenizer, n_token_ids) = tokenizer?;
+        let executor = executor?;
+        if n_token_ids > architecture.vocab_size {
+            warnings.push(format!(
+                "the tokenizer knows {n_token_ids} tokens, the transformer {}: texts that hold one of the others fail",
+                architecture.vocab_size
+            ));
+        }
 
         let mut hidden_size = architecture.hidden_size * config.pooling.len();
         let (mut tail, mut dense) = (Vec::new(), Vec::new());

@@ -183,9 +183,9 @@ impl<T: Number> Kernel for Attention<'_, T> {
                 // Panels and scores have the sizes that the job names.
                 unsafe { (tiles.run)(queries.len(), &score_job) };
 
-                let mut inverse_sums = [0.0; MAX_TILE_ROWS];
-                let rows = scores.chunks_exact_mut(width).zip(weights.chunks_exact_mut(width));
-                for (i, (scores, weights)) in rows.enumerate() {
+                // Step by step for all queries, so that none waits for what it gathers itself.
+                let mut greatest = [0.0; MAX_TILE_ROWS];
+                for (i, scores) in scores.chunks_exact_mut(width).enumerate() {
                     let query_idx = queries.start + i;
                     let visible = visible(query_idx, sight.reach, n_tokens);
                     let columns = visible.start - seen.first_key()..visible.end - seen.first_key();
@@ -196,7 +196,12 @@ impl<T: Number> Kernel for Attention<'_, T> {
                             *score += bias;
                         }
                     }
-                    inverse_sums[i] = 1.0 / exponentials(simd, scores, weights);
+                    greatest[i] = greatest_of(simd, scores);
+                }
+                let mut sums = [simd.splat(0.0); MAX_TILE_ROWS];
+                let rows = scores.chunks_exact(width).zip(weights.chunks_exact_mut(width));
+                for (i, (scores, weights)) in rows.enumerate() {
+                    sums[i] = exponentials(simd, scores, greatest[i], weights);
                 }
 
                 let context = &mut context[..queries.len() * context_width];
@@ -216,7 +221,7 @@ impl<T: Number> Kernel for Attention<'_, T> {
                 unsafe { (tiles.run)(queries.len(), &context_job) };
                 for (i, row) in context.chunks_exact(context_width).enumerate() {
                     let out = &mut out[(queries.start + i) * hidden_size + head_idx * head_size..][..head_size];
-                    let inverse_sum = simd.splat(inverse_sums[i]);
+                    let inverse_sum = simd.splat(1.0 / sums[i].sum());
                     map_in_place!(simd, out, |r, _| load_at(simd, row, r).mul(inverse_sum));
                 }
             }
@@ -362,13 +367,19 @@ fn hide<S: Simd>(simd: S, scores: &mut [f32], visible: Range<usize>) {
     }
 }
 
-/// Writes `2^(score - greatest)` and returns the sum. The row is a whole number of panels long.
+/// The greatest score of a row; NaN does not count.
 #[inline(always)]
-fn exponentials<S: Simd, T: Number>(simd: S, scores: &[f32], weights: &mut [T]) -> f32 {
-    const { assert!(PANEL_COLUMNS == BLOCK) };
+fn greatest_of<S: Simd>(simd: S, scores: &[f32]) -> f32 {
     let lowest = simd.splat(f32::NEG_INFINITY);
     let [a, b] = fold!(simd, scores, f32::NEG_INFINITY, lowest, |most, x| x.max(most));
-    let greatest = simd.splat(a.max(b).greatest());
+    a.max(b).greatest()
+}
+
+/// Writes `2^(score - greatest)` and returns the sums of the lanes. The row is a whole number of panels long.
+#[inline(always)]
+fn exponentials<S: Simd, T: Number>(simd: S, scores: &[f32], greatest: f32, weights: &mut [T]) -> S::F32 {
+    const { assert!(PANEL_COLUMNS == BLOCK) };
+    let greatest = simd.splat(greatest);
     let mut sums = [simd.splat(0.0); 2];
     for (scores, weights) in scores.as_chunks::<BLOCK>().0.iter().zip(weights.as_chunks_mut::<BLOCK>().0) {
         let (registers, _) = scores.as_chunks::<LANES>();
@@ -376,7 +387,7 @@ fn exponentials<S: Simd, T: Number>(simd: S, scores: &[f32], weights: &mut [T]) 
         sums = [sums[0].add(powers[0]), sums[1].add(powers[1])];
         T::store(powers, weights);
     }
-    sums[0].add(sums[1]).sum()
+    sums[0].add(sums[1])
 }
 
 #[inline(always)]

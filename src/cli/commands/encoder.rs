@@ -117,7 +117,7 @@ impl ListCommand {
             printer::print(&(serde_json::to_string_pretty(&entries)? + "\n"))?;
         } else {
             printer::print(&format!(
-                "{}\nAny other hub id or folder of a BERT or XLM-RoBERTa encoder works too.\n",
+                "{}\nAny other hub id or folder of a BERT, RoBERTa, XLM-RoBERTa, DistilBERT, MPNet, ModernBERT,\nNomicBERT or GTE encoder works too.\n",
                 table.render()
             ))?;
         }

@@ -114,6 +114,11 @@ impl Parts for FromTensors<'_> {
     }
 
     fn table(&mut self, name: &str, n_rows: usize, n_columns: usize, format: Format) -> Result<Table, WeightsError> {
+        if format == Format::F32
+            && let Some(rows) = self.0.mapped(name, n_rows, n_columns)?
+        {
+            return Ok(Table::from_parts(format, n_rows, n_columns, rows, Vec::new()));
+        }
         Ok(Table::new(format, self.one(name)?.take_matrix(name, n_rows, n_columns)?))
     }
 

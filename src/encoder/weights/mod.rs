@@ -1,5 +1,6 @@
 //! The tensors of an encoder, by name, as f32, and the safetensors files they come from.
 
+mod map;
 pub mod packed_file;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,6 +16,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use packed_file::PackedFileError;
+
+use crate::kernels::packed::SharedBytes;
 
 /// Tensors by full name.
 ///
@@ -140,6 +143,14 @@ pub trait TensorSource {
     /// # Errors
     /// As [`Checkpoint::read`].
     fn tensors(&mut self, names: &[String]) -> Result<Weights, WeightsError>;
+
+    /// The numbers of a matrix where they lie, where a file holds them as f32 and little-endian; `None` where they have to be read.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    fn mapped(&mut self, _name: &str, _n_rows: usize, _n_columns: usize) -> Result<Option<SharedBytes>, WeightsError> {
+        Ok(None)
+    }
 }
 
 impl TensorSource for Weights {
@@ -152,6 +163,27 @@ impl TensorSource for Weights {
 impl TensorSource for Checkpoint {
     fn tensors(&mut self, names: &[String]) -> Result<Weights, WeightsError> {
         self.read(|name| names.iter().any(|wanted| wanted == name))
+    }
+
+    fn mapped(&mut self, name: &str, n_rows: usize, n_columns: usize) -> Result<Option<SharedBytes>, WeightsError> {
+        let Some(place) = self.tensors.get(name) else { return Ok(None) };
+        if place.dtype != Dtype::F32 || place.shape != [n_rows, n_columns] {
+            return Ok(None);
+        }
+        let path = &place.path;
+        let map = map::map(path).map_err(|source| WeightsError::Read { path: path.clone(), source })?;
+        let start = place.start as usize;
+        let end = start + place.n_values * size_of::<f32>();
+        if end > map.len() {
+            let (expected, found) = (end as u64, map.len() as u64);
+            return Err(WeightsError::Truncated { path: path.clone(), name: name.to_owned(), expected, found });
+        }
+        let numbers = map[start..end].as_chunks().0.iter();
+        // Without a way out of the loop, so that the compiler can look at many numbers together.
+        if numbers.fold(false, |is_odd, bytes| is_odd | !f32::from_le_bytes(*bytes).is_finite()) {
+            return Err(WeightsError::NotFinite { path: path.clone(), name: name.to_owned() });
+        }
+        Ok(Some(SharedBytes::new(map, start..end)))
     }
 }
 

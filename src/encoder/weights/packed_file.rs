@@ -4,7 +4,6 @@
 //! can be deleted at any time and is made again when it is missing, older, or made of other weights.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use thiserror::Error;
 
+use super::map::map;
 use crate::kernels::packed::SharedBytes;
 
 /// Of the layout of the tensors and of what is in them; another number means that the file is made again.
@@ -82,16 +82,15 @@ impl PackedFile {
     /// # Errors
     /// It cannot be read, is malformed, or was made of weights other than those with this hash.
     pub fn open(path: &Path, source_sha256: &str) -> Result<Option<Self>, PackedFileError> {
-        let file_error = |source| PackedFileError::File { what: "read", path: path.to_owned(), source };
-        let file = match File::open(path) {
-            Ok(file) => file,
+        let map = match map(path) {
+            Ok(map) => map,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(file_error(error)),
+            // An empty file cannot be mapped.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(PackedFileError::Malformed { path: path.to_owned(), reason: error.to_string() });
+            }
+            Err(source) => return Err(PackedFileError::File { what: "read", path: path.to_owned(), source }),
         };
-        // SAFETY: the file is replaced by renaming, never written in place. Who truncates it by other means while it is mapped
-        // makes the process end with a bus error, which no check of ours could prevent; no value in it can break memory, as
-        // every size was checked against the file's.
-        let map = unsafe { Mmap::map(&file) }.map_err(file_error)?;
         let malformed = |reason: String| PackedFileError::Malformed { path: path.to_owned(), reason };
         let (_, header) = SafeTensors::read_metadata(&map).map_err(|error| malformed(error.to_string()))?;
         let metadata = header.metadata().as_ref();
@@ -106,7 +105,7 @@ impl PackedFile {
             (name, (view.dtype(), view.shape().to_vec(), first..first + view.data().len()))
         });
         let tensors = tensors.collect();
-        Ok(Some(Self { path: path.to_owned(), map: Arc::new(map), tensors }))
+        Ok(Some(Self { path: path.to_owned(), map, tensors }))
     }
 
     /// Writes a file under a passing name and renames it, so that nobody ever sees half of one.
