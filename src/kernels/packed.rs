@@ -149,13 +149,13 @@ impl PackedMatrix {
             Isa::best().run(PackFloats { weight, panel_bytes, panels: &mut panels });
             return Self::from_parts(format, n_in, n_out, panels.into(), columns);
         }
-        let mut row_of_zeros;
+        let mut copied_row;
         for (column_idx, row) in weight.outer_iter().enumerate() {
             let row = match row.as_slice() {
                 Some(row) => row,
                 None => {
-                    row_of_zeros = row.to_vec();
-                    &row_of_zeros
+                    copied_row = row.to_vec();
+                    &copied_row
                 }
             };
             let start = column_idx / PANEL_COLUMNS * panel_bytes + column_idx % PANEL_COLUMNS * STEP_BYTES;
