@@ -3,32 +3,38 @@
 use std::ops::Range;
 
 use super::dispatch::{Isa, Kernel};
-use super::elementwise::exp2;
+use super::elementwise::{LOWEST_EXPONENT, exp2};
 use super::packed::{Format, PANEL_COLUMNS, STEP_BYTES};
+use super::room::Room;
 use super::simd::{BLOCK, F32s, LANES, Simd, fold, load_at, map_in_place};
-use super::tile::{MAX_TILE_ROWS, PANEL_STEP_BYTES, TileJob, Tiles};
+use super::tile::{Finish, FinishPowers, FinishScaled, MAX_TILE_ROWS, PANEL_STEP_BYTES, TileJob, Tiles};
 
 /// Scores are exponents of two: what would be a score of 1 in the usual soft-max has to come in as this.
 pub const SCORE_UNIT: f64 = std::f64::consts::LOG2_E;
+
+/// Sums of exponentials that need no other scale. At the lower end, what was lost below the smallest normal number is less than `2⁻⁶⁰` of the
+/// sum; at the upper, values of a thousand can be weighted without overflow.
+const USABLE_SUMS: Range<f32> = f32::from_bits((127 - 60) << 23)..f32::from_bits((127 + 100) << 23);
 
 /// A number that attention can read: `f32`, or the bits of a bf16.
 pub trait Number: Copy + Default {
     #[doc(hidden)]
     const FORMAT: Format;
 
-    /// Writes the nearest numbers of this kind.
+    /// Writes the nearest numbers of this kind and adds them to `sums`.
     #[doc(hidden)]
-    fn store<F: F32s>(numbers: [F; 2], to: &mut [Self; BLOCK]);
+    fn store_and_add<F: F32s>(numbers: [F; 2], to: &mut [Self; BLOCK], sums: F) -> F;
 }
 
 impl Number for f32 {
     const FORMAT: Format = Format::F32;
 
     #[inline(always)]
-    fn store<F: F32s>([a, b]: [F; 2], to: &mut [Self; BLOCK]) {
+    fn store_and_add<F: F32s>([a, b]: [F; 2], to: &mut [Self; BLOCK], sums: F) -> F {
         let (registers, _) = to.as_chunks_mut();
         a.store(&mut registers[0]);
         b.store(&mut registers[1]);
+        sums.add(a.add(b))
     }
 }
 
@@ -36,8 +42,8 @@ impl Number for u16 {
     const FORMAT: Format = Format::Bf16;
 
     #[inline(always)]
-    fn store<F: F32s>([a, b]: [F; 2], to: &mut [Self; BLOCK]) {
-        a.store_bf16(b, to);
+    fn store_and_add<F: F32s>([a, b]: [F; 2], to: &mut [Self; BLOCK], sums: F) -> F {
+        a.store_bf16_and_add(b, to, sums)
     }
 }
 
@@ -77,21 +83,22 @@ impl DistanceBias {
 #[derive(Default)]
 pub struct AttentionRoom<T> {
     /// Keys in panels of 32, `[n_panels, n_steps, 32, step]`.
-    keys: Vec<T>,
+    keys: Room<T>,
     /// Values in panels of 32 columns, `[n_panels, n_steps, 32, step]`; a step is over keys.
-    values: Vec<T>,
+    values: Room<T>,
     /// Scores of a few queries, and their exponentials.
-    scores: Vec<f32>,
-    weights: Vec<T>,
+    scores: Room<f32>,
+    weights: Room<T>,
     /// Weighted values of a few queries, `[n_queries, 32 · n_panels]`.
-    context: Vec<f32>,
+    context: Room<f32>,
 }
 
 /// Every token of a window attends to those it sees: per head, `softmax(Q · Kᵀ + bias) · V` (Vaswani et al. 2017, arXiv:1706.03762).
 ///
 /// The factor `1 / √head_size` and [`SCORE_UNIT`] are the caller's, who folds them into the queries. Scores are gathered for a few queries at a
-/// time and stay in the cache; the greatest of a row is taken off first, so they may be of any size. With bf16, exponentials are rounded to
-/// bf16 too; all sums are f32.
+/// time; they may be of any size: where the sum of a query's exponentials is not within `2⁻⁶⁰` to `2¹⁰⁰`, they are taken
+/// again, less the greatest score. With bf16, exponentials are rounded to bf16 before they are summed, so that a lone one counts in full; all sums are
+/// f32.
 ///
 /// # Shapes
 /// * `qkv` `[n_tokens, 3 · hidden_size]`: queries, keys and values side by side, each with its heads side by side
@@ -147,11 +154,11 @@ impl<T: Number> Kernel for Attention<'_, T> {
         let value_panel_len = n_value_steps * PANEL_COLUMNS * step_len;
         let AttentionRoom { keys, values, scores, weights, context } = room;
         // Whatever the last window left in the padding meets a 0 or is left out, and all of it is finite or was never so.
-        grow(keys, n_padded / PANEL_COLUMNS * key_panel_len);
-        grow(values, n_value_panels * value_panel_len);
-        grow(scores, tiles.max_rows * n_padded);
-        grow(weights, tiles.max_rows * n_padded);
-        grow(context, tiles.max_rows * context_width);
+        keys.grow(n_padded / PANEL_COLUMNS * key_panel_len);
+        values.grow(n_value_panels * value_panel_len);
+        scores.grow(tiles.max_rows * n_padded);
+        weights.grow(tiles.max_rows * n_padded);
+        context.grow(tiles.max_rows * context_width);
         let n_tiles = n_tokens.div_ceil(tiles.max_rows);
         for head_idx in 0..n_heads {
             let part = |part_idx: usize| Part {
@@ -168,43 +175,63 @@ impl<T: Number> Kernel for Attention<'_, T> {
                 let width = seen.n_panels * PANEL_COLUMNS;
                 let scores = &mut scores[..queries.len() * width];
                 let weights = &mut weights[..queries.len() * width];
-                let score_job = TileJob {
+                let mut sums = Sums([[0.0; LANES]; MAX_TILE_ROWS]);
+                // All keys are seen alike: the tiles can take exponentials before scores are ever written.
+                let takes_powers = tiles.can_finish && sight.reach.is_none() && sight.bias.is_none();
+                let score_job = |out: *mut f32, finish| TileJob {
                     rows: part(0).numbers[queries.start * 3 * hidden_size..].as_ptr().cast(),
                     row_bytes: 3 * hidden_size * size_of::<T>(),
                     n_steps: n_key_steps,
                     panels: keys[seen.first_panel * key_panel_len..].as_ptr().cast(),
                     panel_bytes: n_key_steps * PANEL_STEP_BYTES,
                     n_panels: seen.n_panels,
-                    out: scores.as_mut_ptr(),
+                    out,
                     out_columns: width,
-                    finish: None,
+                    finish,
                 };
+                let finish = takes_powers.then(|| {
+                    Finish::Powers(FinishPowers {
+                        sums: sums.0.as_mut_ptr().cast(),
+                        lowest: LOWEST_SCORES[width - n_tokens..].as_ptr(),
+                        to: weights.as_mut_ptr().cast(),
+                        row_bytes: width * size_of::<T>(),
+                    })
+                });
+                let mut has_scores = finish.is_none();
+                let job = score_job(scores.as_mut_ptr(), finish);
                 // SAFETY: the queries are rows of the window; where `head_size` is odd, a row's last step reads a number of the keys beside them.
-                // Panels and scores have the sizes that the job names.
-                unsafe { (tiles.run)(queries.len(), &score_job) };
-
-                // Step by step for all queries, so that none waits for what it gathers itself.
-                let mut greatest = [0.0; MAX_TILE_ROWS];
-                for (i, scores) in scores.chunks_exact_mut(width).enumerate() {
-                    let query_idx = queries.start + i;
-                    let visible = visible(query_idx, sight.reach, n_tokens);
-                    let columns = visible.start - seen.first_key()..visible.end - seen.first_key();
-                    hide(simd, scores, columns.clone());
-                    if let Some(bias) = sight.bias {
-                        let bias = bias.of_query(head_idx, query_idx, visible.start);
-                        for (score, bias) in scores[columns].iter_mut().zip(bias) {
-                            *score += bias;
-                        }
+                // Panels, scores, weights and sums have the sizes that the job names.
+                unsafe { (tiles.run)(queries.len(), &job) };
+                if has_scores {
+                    let rows = scores.chunks_exact_mut(width).zip(weights.chunks_exact_mut(width));
+                    for ((query_idx, (scores, weights)), sums) in queries.clone().zip(rows).zip(&mut sums.0) {
+                        look(simd, scores, query_idx, head_idx, n_tokens, &seen, sight);
+                        exponentials(simd, scores, None, weights).store(sums);
                     }
-                    greatest[i] = greatest_of(simd, scores);
                 }
-                let mut sums = [simd.splat(0.0); MAX_TILE_ROWS];
-                let rows = scores.chunks_exact(width).zip(weights.chunks_exact_mut(width));
-                for (i, (scores, weights)) in rows.enumerate() {
-                    sums[i] = exponentials(simd, scores, greatest[i], weights);
+                let mut inverse_sums = [0.0; MAX_TILE_ROWS];
+                for i in 0..queries.len() {
+                    let mut sum = simd.load(&sums.0[i]).sum();
+                    if !USABLE_SUMS.contains(&sum) {
+                        if !has_scores {
+                            // SAFETY: as above.
+                            unsafe { (tiles.run)(queries.len(), &score_job(scores.as_mut_ptr(), None)) };
+                            for (query_idx, scores) in queries.clone().zip(scores.chunks_exact_mut(width)) {
+                                look(simd, scores, query_idx, head_idx, n_tokens, &seen, sight);
+                            }
+                            has_scores = true;
+                        }
+                        let (scores, weights) = (&scores[i * width..][..width], &mut weights[i * width..][..width]);
+                        let greatest = greatest_of(simd, scores);
+                        sum = exponentials(simd, scores, Some(greatest), weights).sum();
+                    }
+                    inverse_sums[i] = 1.0 / sum;
                 }
 
                 let context = &mut context[..queries.len() * context_width];
+                let out = &mut out[queries.start * hidden_size + head_idx * head_size..];
+                let out = &mut out[..(queries.len() - 1) * hidden_size + head_size];
+                let finishes = tiles.can_finish && head_size == context_width;
                 let context_job = TileJob {
                     rows: weights.as_ptr().cast(),
                     row_bytes: width * size_of::<T>(),
@@ -214,20 +241,31 @@ impl<T: Number> Kernel for Attention<'_, T> {
                     n_panels: n_value_panels,
                     out: context.as_mut_ptr(),
                     out_columns: context_width,
-                    finish: None,
+                    finish: finishes.then_some(Finish::Scaled(FinishScaled {
+                        row_scales: inverse_sums.as_ptr(),
+                        to: out.as_mut_ptr(),
+                        row_len: hidden_size,
+                    })),
                 };
                 // SAFETY: of each panel's `n_value_steps` steps, those of the keys seen are read; weights and context have the sizes that the
-                // job names.
+                // job names; the output has a whole number of panels for each query.
                 unsafe { (tiles.run)(queries.len(), &context_job) };
+                if finishes {
+                    continue;
+                }
                 for (i, row) in context.chunks_exact(context_width).enumerate() {
-                    let out = &mut out[(queries.start + i) * hidden_size + head_idx * head_size..][..head_size];
-                    let inverse_sum = simd.splat(1.0 / sums[i].sum());
+                    let out = &mut out[i * hidden_size..][..head_size];
+                    let inverse_sum = simd.splat(inverse_sums[i]);
                     map_in_place!(simd, out, |r, _| load_at(simd, row, r).mul(inverse_sum));
                 }
             }
         }
     }
 }
+
+/// Of exponentials, lane by lane for each query; a register each, on cache lines.
+#[repr(align(64))]
+struct Sums([[f32; LANES]; MAX_TILE_ROWS]);
 
 /// The panels of keys that a tile of queries needs.
 struct Seen {
@@ -341,6 +379,17 @@ impl<T: Number> Part<'_, T> {
     }
 }
 
+/// The least scores that count: from the `i`-th number on 32 that leave out the last `i`.
+static LOWEST_SCORES: [f32; 2 * PANEL_COLUMNS] = {
+    let mut lowest = [LOWEST_EXPONENT; 2 * PANEL_COLUMNS];
+    let mut i = PANEL_COLUMNS;
+    while i < 2 * PANEL_COLUMNS {
+        lowest[i] = f32::INFINITY;
+        i += 1;
+    }
+    lowest
+};
+
 /// What a score is at most, so that a mask for any number of hidden columns at either end begins somewhere in it.
 const MASKS: [f32; 3 * LANES] = {
     let mut masks = [f32::NEG_INFINITY; 3 * LANES];
@@ -375,35 +424,66 @@ fn greatest_of<S: Simd>(simd: S, scores: &[f32]) -> f32 {
     a.max(b).greatest()
 }
 
-/// Writes `2^(score - greatest)` and returns the sums of the lanes. The row is a whole number of panels long.
+/// Makes scores those of the keys that a query sees, at their distance.
 #[inline(always)]
-fn exponentials<S: Simd, T: Number>(simd: S, scores: &[f32], greatest: f32, weights: &mut [T]) -> S::F32 {
+fn look<S: Simd>(
+    simd: S,
+    scores: &mut [f32],
+    query_idx: usize,
+    head_idx: usize,
+    n_tokens: usize,
+    seen: &Seen,
+    sight: Sight<'_>,
+) {
+    let visible = visible(query_idx, sight.reach, n_tokens);
+    let columns = visible.start - seen.first_key()..visible.end - seen.first_key();
+    hide(simd, scores, columns.clone());
+    if let Some(bias) = sight.bias {
+        let bias = bias.of_query(head_idx, query_idx, visible.start);
+        for (score, bias) in scores[columns].iter_mut().zip(bias) {
+            *score += bias;
+        }
+    }
+}
+
+/// Writes `2^score`, or `2^(score - greatest)`, and returns the sums of the lanes. The row is a whole number of panels long.
+#[inline(always)]
+fn exponentials<S: Simd, T: Number>(simd: S, scores: &[f32], greatest: Option<f32>, weights: &mut [T]) -> S::F32 {
     const { assert!(PANEL_COLUMNS == BLOCK) };
-    let greatest = simd.splat(greatest);
-    let mut sums = [simd.splat(0.0); 2];
-    for (scores, weights) in scores.as_chunks::<BLOCK>().0.iter().zip(weights.as_chunks_mut::<BLOCK>().0) {
-        let (registers, _) = scores.as_chunks::<LANES>();
-        let powers = [power_of::<S, T>(simd, &registers[0], greatest), power_of::<S, T>(simd, &registers[1], greatest)];
-        sums = [sums[0].add(powers[0]), sums[1].add(powers[1])];
-        T::store(powers, weights);
+    let lowest = simd.splat(LOWEST_EXPONENT);
+    let mut sums = simd.splat(0.0);
+    macro_rules! gather {
+        (|$x:ident| $power:expr) => {
+            for (scores, weights) in scores.as_chunks::<BLOCK>().0.iter().zip(weights.as_chunks_mut::<BLOCK>().0) {
+                let (registers, _) = scores.as_chunks::<LANES>();
+                let powers = [
+                    {
+                        let $x = simd.load(&registers[0]);
+                        $power
+                    },
+                    {
+                        let $x = simd.load(&registers[1]);
+                        $power
+                    },
+                ];
+                sums = T::store_and_add(powers, weights, sums);
+            }
+        };
     }
-    sums[0].add(sums[1])
+    match (T::FORMAT, greatest.map(|greatest| simd.splat(greatest))) {
+        (Format::F32, None) => gather!(|x| power::<S, false>(simd, x, lowest)),
+        (Format::F32, Some(greatest)) => gather!(|x| exp2::<S, false>(simd, x.sub(greatest), lowest)),
+        (Format::Bf16 | Format::Int8, None) => gather!(|x| power::<S, true>(simd, x, lowest)),
+        (Format::Bf16 | Format::Int8, Some(greatest)) => gather!(|x| exp2::<S, true>(simd, x.sub(greatest), lowest)),
+    }
+    sums
 }
 
+/// `2ˣ`, 0 below `lowest`; more than any usable sum, or NaN, where it has no place in an f32 or `x` is NaN.
 #[inline(always)]
-fn power_of<S: Simd, T: Number>(simd: S, scores: &[f32; LANES], greatest: S::F32) -> S::F32 {
-    let x = simd.load(scores).sub(greatest);
-    match T::FORMAT {
-        Format::F32 => exp2::<S, false>(simd, x),
-        Format::Bf16 | Format::Int8 => exp2::<S, true>(simd, x),
-    }
-}
-
-/// Makes room for `len` numbers; what is there stays.
-fn grow<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) {
-    if buffer.len() < len {
-        buffer.resize(len, T::default());
-    }
+pub(super) fn power<S: Simd, const ROUGH: bool>(simd: S, x: S::F32, lowest: S::F32) -> S::F32 {
+    const TOO_LARGE: f32 = 128.0;
+    exp2::<S, ROUGH>(simd, x.min(simd.splat(TOO_LARGE)), lowest)
 }
 
 const _: () = assert!(size_of::<f32>() == STEP_BYTES && 2 * size_of::<u16>() == STEP_BYTES);

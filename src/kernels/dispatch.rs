@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use thiserror::Error;
 
+#[cfg(target_arch = "aarch64")]
+use super::aarch64;
 use super::packed::Format;
 use super::simd::{Portable, Simd};
 use super::tile::{self, Tiles};
@@ -26,7 +28,7 @@ pub struct Isa(Level);
 /// Ordered: a CPU that has one has all above it, [`Level::Avx2Vnni`] set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum Level {
-    /// What every CPU of the target has: SSE2 on x86-64, NEON on AArch64.
+    /// What the compiler makes of plain Rust.
     Portable,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
@@ -43,6 +45,15 @@ enum Level {
     /// The same with bf16 products too.
     #[cfg(target_arch = "x86_64")]
     Avx512Bf16,
+    /// NEON, which every AArch64 CPU has.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// The same with int8 products of one sign (`sdot`; Apple M1, Graviton 2).
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
+    /// The same with int8 products of two signs (`usdot`; Apple M2, Graviton 3).
+    #[cfg(target_arch = "aarch64")]
+    NeonI8mm,
 }
 
 /// [`ISA_VARIABLE`] asks for what cannot be had.
@@ -92,6 +103,13 @@ impl Isa {
                 }
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        {
+            let has_dot = std::arch::is_aarch64_feature_detected!("dotprod");
+            let has_i8mm = has_dot && std::arch::is_aarch64_feature_detected!("i8mm");
+            levels.push(Level::Neon);
+            levels.extend([(has_dot, Level::NeonDot), (has_i8mm, Level::NeonI8mm)].iter().filter(|l| l.0).map(|l| l.1));
+        }
         levels.into_iter().map(Self).collect()
     }
 
@@ -112,7 +130,7 @@ impl Isa {
         found.ok_or_else(|| IsaError { wanted, known: available.into_iter().map(Self::name).collect() })
     }
 
-    /// `portable`, `avx2`, `avx2-vnni`, `avx512`, `avx512-vnni` or `avx512-bf16`.
+    /// `portable`; on x86-64 `avx2`, `avx2-vnni`, `avx512`, `avx512-vnni` or `avx512-bf16`; on AArch64 `neon`, `neon-dot` or `neon-i8mm`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Level::Portable => "portable",
@@ -126,6 +144,12 @@ impl Isa {
             Level::Avx512Vnni => "avx512-vnni",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Bf16 => "avx512-bf16",
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDot => "neon-dot",
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonI8mm => "neon-i8mm",
         }
     }
 
@@ -153,6 +177,16 @@ impl Isa {
             (Format::Int8, Level::Avx512) => x86_64::AVX512_INT8,
             #[cfg(target_arch = "x86_64")]
             (Format::Int8, Level::Avx512Vnni | Level::Avx512Bf16) => x86_64::AVX512_VNNI_INT8,
+            #[cfg(target_arch = "aarch64")]
+            (Format::F32, _) => aarch64::NEON_F32,
+            #[cfg(target_arch = "aarch64")]
+            (Format::Bf16, _) => aarch64::NEON_BF16,
+            #[cfg(target_arch = "aarch64")]
+            (Format::Int8, Level::Neon) => aarch64::NEON_INT8,
+            #[cfg(target_arch = "aarch64")]
+            (Format::Int8, Level::NeonDot) => aarch64::NEON_DOT_INT8,
+            #[cfg(target_arch = "aarch64")]
+            (Format::Int8, Level::NeonI8mm) => aarch64::NEON_I8MM_INT8,
         }
     }
 
@@ -169,6 +203,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Level::Avx512Bf16 => unsafe { run_avx512_bf16(kernel) },
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon | Level::NeonDot | Level::NeonI8mm => kernel.run(aarch64::Neon),
         }
     }
 }

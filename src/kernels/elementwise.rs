@@ -4,14 +4,11 @@
 
 use super::dispatch::{Isa, Kernel};
 use super::rows::Norm;
-use super::simd::{F32s, Simd, fold, load_at, map_in_place};
+use super::simd::{F32s, LANES, ROUNDER, Simd, fold, map_in_place};
 
 /// Largest error of [`Activation::GeluRough`] below 4.25; beyond, it is off by less than a millionth of the number. The fit of
 /// `scripts/fit_polynomials.py` is within 8.4e-5, to which rounding adds: the worst measured is 9.21e-5, at -4.0129.
 pub const GELU_ROUGH_ERROR: f64 = 9.3e-5;
-
-/// `1.5 · 2²³`: a number this large has no bits after the point, so adding it rounds to even, and leaves the whole number in the lowest bits.
-pub(super) const ROUNDER: f32 = 12_582_912.0;
 
 /// What a feed-forward block does between its products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +103,9 @@ fn gelu_tanh<S: Simd>(simd: S, x: S::F32) -> S::F32 {
 pub(super) const ROWS_IN_STEP: usize = 4;
 
 /// Layer normalisation of each row in place: `(x - mean) / √(variance + eps) · weight + bias`, the variance being the mean of
-/// `(x - mean)²` (Ba et al. 2016, arXiv:1607.06450). At most [`ROWS_IN_STEP`] rows.
+/// `(x - mean)²` (Ba et al. 2016, arXiv:1607.06450). At most [`ROWS_IN_STEP`] rows; returns what their new numbers span.
 #[inline(always)]
-pub(super) fn normalize_rows<S: Simd>(simd: S, rows: &mut [f32], norm: &Norm) {
+pub(super) fn normalize_rows<S: Simd>(simd: S, rows: &mut [f32], norm: &Norm) -> [Span<S::F32>; ROWS_IN_STEP] {
     let n_columns = norm.weight.len();
     let (width, zero) = (n_columns as f32, simd.splat(0.0));
     let (mut means, mut scales) = ([0.0; ROWS_IN_STEP], [0.0; ROWS_IN_STEP]);
@@ -125,11 +122,61 @@ pub(super) fn normalize_rows<S: Simd>(simd: S, rows: &mut [f32], norm: &Norm) {
         });
         *scale = 1.0 / (a.add(b).sum() / width + norm.eps).sqrt();
     }
-    for ((row, mean), scale) in rows.chunks_exact_mut(n_columns).zip(means).zip(scales) {
+    let mut spans = [Span::of_zero(simd); ROWS_IN_STEP];
+    let (weights, weights_rest) = norm.weight.as_chunks::<LANES>();
+    let (biases, biases_rest) = norm.bias.as_chunks::<LANES>();
+    for (((row, span), mean), scale) in rows.chunks_exact_mut(n_columns).zip(&mut spans).zip(means).zip(scales) {
         let (means, scales) = (simd.splat(mean), simd.splat(scale));
-        map_in_place!(simd, row, |i, x| {
-            x.sub(means).mul(scales).mul_add(load_at(simd, &norm.weight, i), load_at(simd, &norm.bias, i))
-        });
+        let mut so_far = Span::of_zero(simd);
+        macro_rules! normed {
+            ($x:expr, $weight:expr, $bias:expr) => {{
+                let normed = simd.load($x).sub(means).mul(scales).mul_add(simd.load($weight), simd.load($bias));
+                so_far = so_far.with(normed);
+                normed.store($x);
+            }};
+        }
+        let (registers, rest) = row.as_chunks_mut::<LANES>();
+        for ((x, weight), bias) in registers.iter_mut().zip(weights).zip(biases) {
+            normed!(x, weight, bias);
+        }
+        if !rest.is_empty() {
+            let [mut x, mut weight, mut bias] = [[0.0; LANES]; 3];
+            x[..rest.len()].copy_from_slice(rest);
+            weight[..rest.len()].copy_from_slice(weights_rest);
+            bias[..rest.len()].copy_from_slice(biases_rest);
+            normed!(&mut x, &weight, &bias);
+            rest.copy_from_slice(&x[..rest.len()]);
+        }
+        *span = so_far;
+    }
+    spans
+}
+
+/// From what to what the numbers of a row reach, 0 among them, lane by lane.
+#[derive(Clone, Copy)]
+pub(super) struct Span<F> {
+    pub(super) low: F,
+    pub(super) high: F,
+    /// 0 for numbers, NaN for NaN and infinities, which must not vanish.
+    pub(super) taint: F,
+}
+
+impl<F: F32s> Span<F> {
+    #[inline(always)]
+    pub(super) fn of_zero<S: Simd<F32 = F>>(simd: S) -> Self {
+        Self { low: simd.splat(0.0), high: simd.splat(0.0), taint: simd.splat(0.0) }
+    }
+
+    #[inline(always)]
+    pub(super) fn with(self, x: F) -> Self {
+        let Self { low, high, taint } = self;
+        Self { low: x.min(low), high: x.max(high), taint: taint.add(x.sub(x)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn and(self, other: Self) -> Self {
+        let Self { low, high, taint } = self;
+        Self { low: low.min(other.low), high: high.max(other.high), taint: taint.add(other.taint) }
     }
 }
 
@@ -143,18 +190,20 @@ fn polynomial<S: Simd>(simd: S, coefficients: &[f32], x: S::F32) -> S::F32 {
     p
 }
 
-/// `2ˣ` for `x` up to 127, within 2 ULP, or with `ROUGH` within 8e-5 of it (for numbers that are rounded to bf16 anyway); 0 below -126; NaN for
-/// NaN. Coefficients by `scripts/fit_polynomials.py`.
+/// Below, a power of two is not a normal number.
+pub(super) const LOWEST_EXPONENT: f32 = -126.0;
+
+/// `2ˣ` for `x` up to 127, within 2 ULP, or with `ROUGH` within 8e-5 of it (for numbers that are rounded to bf16 anyway); 0 below `lowest`,
+/// which is at least [`LOWEST_EXPONENT`]; NaN for NaN. Coefficients by `scripts/fit_polynomials.py`.
 #[inline(always)]
-pub(super) fn exp2<S: Simd, const ROUGH: bool>(simd: S, x: S::F32) -> S::F32 {
-    const LOWEST: f32 = -126.0;
+pub(super) fn exp2<S: Simd, const ROUGH: bool>(simd: S, x: S::F32, lowest: S::F32) -> S::F32 {
     const ROUGH_P: [f32; 4] = [5.517_177_3e-2, 2.426_113_8e-1, 6.932_61e-1, 9.999_28e-1];
     const P: [f32; 7] =
         [1.492_021_3e-4, 1.339_183_9e-3, 9.620_063e-3, 5.550_360_7e-2, 2.402_263_4e-1, 6.931_472e-1, 1.0];
     let rounded = x.add(simd.splat(ROUNDER));
     let fraction = x.sub(rounded.sub(simd.splat(ROUNDER)));
     let p = if ROUGH { polynomial(simd, &ROUGH_P, fraction) } else { polynomial(simd, &P, fraction) };
-    p.times_power(rounded).zero_where_less(x, simd.splat(LOWEST))
+    p.times_power(rounded).zero_where_less(x, lowest)
 }
 
 /// `eˣ` within 2 ULP from `-87.3` to `88.3`, and the value at the nearer end beyond; NaN for NaN.

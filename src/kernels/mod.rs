@@ -10,6 +10,8 @@
 //!
 //! Every kernel runs on the calling thread. Matrices are row-major; a run of rows is passed as one slice, row after row.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 pub mod attention;
 pub mod ceiling;
 pub mod dispatch;
@@ -17,6 +19,7 @@ pub mod elementwise;
 pub mod gemm;
 pub mod packed;
 pub mod product;
+pub mod room;
 pub mod rotary;
 pub mod rows;
 pub mod scalar;

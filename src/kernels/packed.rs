@@ -7,6 +7,7 @@ use half::bf16;
 use ndarray::ArrayView2;
 
 use super::dispatch::{Isa, Kernel};
+use super::room::{CACHE_LINE_BYTES, Room};
 use super::simd::{LANES, Simd};
 
 /// Columns of a panel: two AVX-512 registers of sums, four of AVX2. The same for every instruction set, so that a matrix can be stored.
@@ -99,6 +100,13 @@ impl From<Vec<u8>> for SharedBytes {
     }
 }
 
+impl From<Room<u8>> for SharedBytes {
+    fn from(bytes: Room<u8>) -> Self {
+        let range = 0..bytes.len();
+        Self { owner: Arc::new(bytes), range }
+    }
+}
+
 /// The right side of a product with its bias: `[n_in, n_out]`.
 #[derive(Clone)]
 pub struct PackedMatrix {
@@ -144,7 +152,8 @@ impl PackedMatrix {
         }
         let step_len = format.step_len();
         let panel_bytes = panel_bytes(format, n_in);
-        let mut panels = vec![0u8; n_columns / PANEL_COLUMNS * panel_bytes];
+        let mut panels = Room::<u8>::default();
+        panels.resize(n_columns / PANEL_COLUMNS * panel_bytes);
         if format == Format::F32 && n_in.is_multiple_of(LANES) && weight.strides()[0] >= 0 && weight.strides()[1] == 1 {
             Isa::best().run(PackFloats { weight, panel_bytes, panels: &mut panels });
             return Self::from_parts(format, n_in, n_out, panels.into(), columns);
@@ -291,4 +300,18 @@ pub fn int8_scale(numbers: &[f32]) -> (f32, f32) {
     let largest = numbers.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
     // The smallest numbers have no finite inverse; they count as 0.
     if largest < f32::MIN_POSITIVE * INT8_MAX { (0.0, 0.0) } else { (largest / INT8_MAX, INT8_MAX / largest) }
+}
+
+/// Asks for bytes that will be read soon.
+#[inline(always)]
+pub(super) fn prefetch(bytes: &[u8]) {
+    for line in (0..bytes.len()).step_by(CACHE_LINE_BYTES) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the address is inside the bytes; a prefetch reads nothing, and every x86-64 CPU has it.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(bytes.as_ptr().add(line).cast())
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = line;
+    }
 }

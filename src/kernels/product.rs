@@ -2,13 +2,11 @@
 
 use super::dispatch::{Isa, Kernel};
 use super::elementwise::{Activation, activated};
-use super::packed::{PANEL_COLUMNS, PackedMatrix, STEP_BYTES};
+use super::packed::{PANEL_COLUMNS, PackedMatrix, STEP_BYTES, prefetch};
+use super::room::CACHE_LINE_BYTES;
 use super::rows::{RowData, Rows};
 use super::simd::{F32s, LANES, Simd, load_at};
-use super::tile::{Finish, FinishKind, MAX_TILE_ROWS, TileJob, Tiles};
-
-/// Bytes that one prefetch brings.
-const CACHE_LINE_BYTES: usize = 64;
+use super::tile::{Finish, FinishKind, FinishNumbers, MAX_TILE_ROWS, TileJob, Tiles};
 
 /// Where the result goes, `[n_rows, n_out]`, and how. A row begins every `row_len` numbers of `out`, at the first.
 pub enum Output<'a> {
@@ -95,14 +93,14 @@ impl Kernel for Product<'_> {
             let panel = &panels[panel_idx * panel_bytes..][..panel_bytes];
             let next_panel = panels.get((panel_idx + 1) * panel_bytes..).unwrap_or_default();
             let next_panel = &next_panel[..next_panel.len().min(panel_bytes)];
-            let prefetch_bytes = (next_panel.len() / n_tiles.max(1)).next_multiple_of(CACHE_LINE_BYTES);
-            let columns = PanelColumns::load(simd, weights, first_column);
+            let n_prefetched = (next_panel.len() / n_tiles.max(1)).next_multiple_of(CACHE_LINE_BYTES);
             let n_columns = PANEL_COLUMNS.min(n_out - first_column);
             let finish = if tiles.can_finish && n_columns == PANEL_COLUMNS { output.finish() } else { None };
             for tile_idx in 0..n_tiles {
                 let start = tile_idx * n_rows / n_tiles;
                 let n_tile_rows = (tile_idx + 1) * n_rows / n_tiles - start;
-                prefetch(next_panel, tile_idx * prefetch_bytes, prefetch_bytes);
+                let (_, later) = next_panel.split_at(next_panel.len().min(tile_idx * n_prefetched));
+                prefetch(&later[..later.len().min(n_prefetched)]);
                 let job = TileJob {
                     // SAFETY: `start` is below `n_rows`, so this stays inside the rows.
                     rows: unsafe { rows.as_ptr().add(start * row_bytes) },
@@ -113,16 +111,18 @@ impl Kernel for Product<'_> {
                     n_panels: 1,
                     out: sums.as_mut_ptr().cast(),
                     out_columns: PANEL_COLUMNS,
-                    finish: finish.map(|(kind, to, number_bytes)| Finish {
-                        bias: weights.columns().bias[first_column..].as_ptr(),
-                        scales: weights.columns().scales.get(first_column..).unwrap_or_default().as_ptr(),
-                        sums: weights.columns().sums.get(first_column..).unwrap_or_default().as_ptr(),
-                        row_scales: row_scales.get(start..).unwrap_or_default().as_ptr(),
-                        row_offsets: row_offsets.get(start..).unwrap_or_default().as_ptr(),
-                        kind,
-                        // SAFETY: row `start` and this column are inside the output.
-                        to: unsafe { to.add((start * n_out + first_column) * number_bytes) },
-                        row_bytes: n_out * number_bytes,
+                    finish: finish.map(|(kind, to, number_bytes)| {
+                        Finish::Numbers(FinishNumbers {
+                            bias: weights.columns().bias[first_column..].as_ptr(),
+                            scales: weights.columns().scales.get(first_column..).unwrap_or_default().as_ptr(),
+                            sums: weights.columns().sums.get(first_column..).unwrap_or_default().as_ptr(),
+                            row_scales: row_scales.get(start..).unwrap_or_default().as_ptr(),
+                            row_offsets: row_offsets.get(start..).unwrap_or_default().as_ptr(),
+                            kind,
+                            // SAFETY: row `start` and this column are inside the output.
+                            to: unsafe { to.add((start * n_out + first_column) * number_bytes) },
+                            row_bytes: n_out * number_bytes,
+                        })
                     }),
                 };
                 // SAFETY: `rows` holds `n_tile_rows` rows of `n_steps` steps from there on, `panel` as many steps, `sums` room for the
@@ -132,25 +132,11 @@ impl Kernel for Product<'_> {
                 if job.finish.is_some() {
                     continue;
                 }
+                let columns = PanelColumns::load(simd, weights, first_column);
                 let place = Place { first_row: start, n_out, first_column, n_columns };
                 output.put(simd, &sums[..n_tile_rows], &columns, rows.data, place);
             }
         }
-    }
-}
-
-/// Asks for some bytes that will be read soon.
-#[inline(always)]
-fn prefetch(bytes: &[u8], start: usize, len: usize) {
-    let end = bytes.len().min(start + len);
-    let mut at = start;
-    while at < end {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `at` is inside the bytes; a prefetch reads nothing, and every x86-64 CPU has it.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(bytes.as_ptr().add(at).cast())
-        };
-        at += CACHE_LINE_BYTES;
     }
 }
 

@@ -1,9 +1,10 @@
 //! The left side of products: rows in f32, rounded to bf16, or quantised to bytes.
 
 use super::dispatch::{Isa, Kernel};
-use super::elementwise::{ROUNDER, ROWS_IN_STEP, normalize_rows};
+use super::elementwise::{ROWS_IN_STEP, Span, normalize_rows};
 use super::packed::{Format, STEP_BYTES};
-use super::simd::{BLOCK, F32s, LANES, Simd, fold, load_at};
+use super::room::Room;
+use super::simd::{BLOCK, F32s, LANES, ROUNDER, Simd, fold, load_at};
 
 /// Greatest value of an unsigned byte.
 const UINT8_MAX: f32 = 255.0;
@@ -96,9 +97,9 @@ fn row_bytes(format: Format, n_columns: usize) -> usize {
 pub struct RowBuffer {
     format: Option<Format>,
     n_columns: usize,
-    floats: Vec<f32>,
-    halves: Vec<u16>,
-    bytes: Vec<u8>,
+    floats: Room<f32>,
+    halves: Room<u16>,
+    bytes: Room<u8>,
     scales: Vec<f32>,
     offsets: Vec<f32>,
 }
@@ -169,19 +170,23 @@ impl RowBuffer {
         let n_bytes = n_rows * row_bytes(format, n_columns);
         (self.format, self.n_columns) = (Some(format), n_columns);
         match format {
-            Format::F32 => self.floats.resize(n_values, 0.0),
-            Format::Bf16 => self.halves.resize(n_bytes / 2, 0),
+            Format::F32 => {
+                self.floats.resize(n_values);
+            }
+            Format::Bf16 => {
+                self.halves.resize(n_bytes / 2);
+            }
             Format::Int8 => {
-                self.bytes.resize(n_bytes, 0);
+                self.bytes.resize(n_bytes);
                 self.scales.resize(n_rows, 0.0);
                 self.offsets.resize(n_rows, 0.0);
             }
         }
     }
 
-    /// Converts rows, at most [`ROWS_IN_STEP`], of which the first has this number.
+    /// Converts rows, at most [`ROWS_IN_STEP`], of which the first has this number. int8 needs to know what they span.
     #[inline(always)]
-    fn put<S: Simd>(&mut self, simd: S, first_row: usize, rows: &[f32]) {
+    fn put<S: Simd>(&mut self, simd: S, first_row: usize, rows: &[f32], spans: [Span<S::F32>; ROWS_IN_STEP]) {
         let n_columns = self.n_columns;
         match self.format.expect("the buffer was prepared") {
             Format::F32 => self.floats[first_row * n_columns..][..rows.len()].copy_from_slice(rows),
@@ -200,8 +205,8 @@ impl RowBuffer {
                 let (scales, offsets) =
                     (&mut self.scales[first_row..][..n_rows], &mut self.offsets[first_row..][..n_rows]);
                 let mut steps = [(0.0, 0.0); ROWS_IN_STEP];
-                for (i, row) in rows.chunks_exact(n_columns).enumerate() {
-                    (steps[i], scales[i], offsets[i]) = quantization(simd, row);
+                for (i, span) in spans.into_iter().take(n_rows).enumerate() {
+                    (steps[i], scales[i], offsets[i]) = quantization(span);
                 }
                 let out = self.bytes[first_row * width..].chunks_exact_mut(width);
                 for ((row, out), (inverse, zero)) in rows.chunks_exact(n_columns).zip(out).zip(steps) {
@@ -222,8 +227,16 @@ impl Kernel for Convert<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        let nothing = Span::of_zero(simd);
         for (i, rows) in self.values.chunks(ROWS_IN_STEP * self.out.n_columns).enumerate() {
-            self.out.put(simd, i * ROWS_IN_STEP, rows);
+            let mut spans = [nothing; ROWS_IN_STEP];
+            if self.out.format == Some(Format::Int8) {
+                for (row, span) in rows.chunks_exact(self.out.n_columns).zip(&mut spans) {
+                    let [a, b] = fold!(simd, row, 0.0, nothing, |span, x| span.with(x));
+                    *span = a.and(b);
+                }
+            }
+            self.out.put(simd, i * ROWS_IN_STEP, rows, spans);
         }
     }
 }
@@ -243,8 +256,8 @@ impl Kernel for Normalize<'_> {
         match self.values {
             ToNormalize::InPlace(values) => {
                 for (i, rows) in values.chunks_mut(block_len).enumerate() {
-                    normalize_rows(simd, rows, self.norm);
-                    self.out.put(simd, i * ROWS_IN_STEP, rows);
+                    let spans = normalize_rows(simd, rows, self.norm);
+                    self.out.put(simd, i * ROWS_IN_STEP, rows, spans);
                 }
             }
             ToNormalize::Apart(values) => {
@@ -252,8 +265,8 @@ impl Kernel for Normalize<'_> {
                 for (i, rows) in values.chunks(block_len).enumerate() {
                     let normed = &mut normed[..rows.len()];
                     normed.copy_from_slice(rows);
-                    normalize_rows(simd, normed, self.norm);
-                    self.out.put(simd, i * ROWS_IN_STEP, normed);
+                    let spans = normalize_rows(simd, normed, self.norm);
+                    self.out.put(simd, i * ROWS_IN_STEP, normed, spans);
                 }
             }
         }
@@ -277,13 +290,8 @@ fn round_row<S: Simd>(simd: S, row: &[f32], out: &mut [u16]) {
 
 /// What a row is multiplied by and its zero point, then its scale and offset.
 #[inline(always)]
-fn quantization<S: Simd>(simd: S, row: &[f32]) -> ((f32, f32), f32, f32) {
-    let zeros = simd.splat(0.0);
-    let [a, b] = fold!(simd, row, 0.0, (zeros, zeros, zeros), |(low, high, taint), x| {
-        // The last is 0 for numbers, NaN for NaN and infinities, which must not vanish.
-        (x.min(low), x.max(high), x.mul_add(zeros, taint))
-    });
-    let (low, high, taint) = (a.0.min(b.0).least(), a.1.max(b.1).greatest(), a.2.add(b.2).sum());
+fn quantization<F: F32s>(span: Span<F>) -> ((f32, f32), f32, f32) {
+    let (low, high, taint) = (span.low.least(), span.high.greatest(), span.taint.sum());
     // A row of zeros must not divide by 0; its bytes are all `zero`, whatever the scale.
     let range = (high - low).max(f32::MIN_POSITIVE * UINT8_MAX);
     let (scale, inverse) = (range / UINT8_MAX, UINT8_MAX / range);
@@ -294,29 +302,28 @@ fn quantization<S: Simd>(simd: S, row: &[f32]) -> ((f32, f32), f32, f32) {
 /// Writes a row's bytes; the padding behind it becomes 0.
 #[inline(always)]
 fn quantize_row<S: Simd>(simd: S, row: &[f32], inverse: f32, zero: f32, out: &mut [u8]) {
-    let zeros = simd.splat(0.0);
-    let (inverses, zero_points, highest, rounder) =
-        (simd.splat(inverse), simd.splat(zero), simd.splat(UINT8_MAX), simd.splat(ROUNDER));
-    // Rounding may lead past the ends.
+    let (inverses, zero_points) = (simd.splat(inverse), simd.splat(zero));
     macro_rules! quantized {
-        ($i:expr) => {
-            zeros.max(highest.min(load_at(simd, row, $i).mul_add(inverses, zero_points))).add(rounder)
-        };
+        ($numbers:expr) => {{
+            let (registers, _) = $numbers.as_chunks::<LANES>();
+            [
+                simd.load(&registers[0]).mul_add(inverses, zero_points),
+                simd.load(&registers[1]).mul_add(inverses, zero_points),
+                simd.load(&registers[2]).mul_add(inverses, zero_points),
+                simd.load(&registers[3]).mul_add(inverses, zero_points),
+            ]
+        }};
     }
-    macro_rules! four {
-        ($i:expr) => {
-            [quantized!($i), quantized!($i + 1), quantized!($i + 2), quantized!($i + 3)]
-        };
-    }
+    let (numbers, numbers_rest) = row.as_chunks::<{ 4 * LANES }>();
     let (blocks, rest) = out[..row.len()].as_chunks_mut::<{ 4 * LANES }>();
-    let n_registers = 4 * blocks.len();
-    for (i, block) in blocks.iter_mut().enumerate() {
-        F32s::store_low_bytes(four!(4 * i), block);
+    for (numbers, block) in numbers.iter().zip(blocks) {
+        F32s::store_bytes(quantized!(numbers), block);
     }
     if !rest.is_empty() {
-        let mut padded = [0; 4 * LANES];
-        F32s::store_low_bytes(four!(n_registers), &mut padded);
-        rest.copy_from_slice(&padded[..rest.len()]);
+        let (mut numbers, mut bytes) = ([0.0; 4 * LANES], [0; 4 * LANES]);
+        numbers[..rest.len()].copy_from_slice(numbers_rest);
+        F32s::store_bytes(quantized!(numbers), &mut bytes);
+        rest.copy_from_slice(&bytes[..rest.len()]);
     }
     out[row.len()..].fill(0);
 }

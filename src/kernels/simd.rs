@@ -6,6 +6,9 @@
 /// Numbers that are worked on together.
 pub(crate) const LANES: usize = 16;
 
+/// `1.5 · 2²³`: a number this large has no bits after the point, so adding it rounds to even, and leaves the whole number in the lowest bits.
+pub(super) const ROUNDER: f32 = 12_582_912.0;
+
 /// An instruction set, by what it makes registers of.
 pub(crate) trait Simd: Copy {
     /// Whether `mul_add` rounds once.
@@ -67,8 +70,10 @@ pub trait F32s: Copy {
     /// Rounds this register and the next to bf16, to nearest even. Numbers below the normal ones may become 0, as products take them
     /// for 0. Of the NaNs, those whose lowest bits are all set may become 0; arithmetic makes none such.
     fn store_bf16(self, next: Self, to: &mut [u16; BLOCK]);
-    /// The lowest bytes of numbers that `1.5 · 2²³` was added to.
-    fn store_low_bytes(four: [Self; 4], to: &mut [u8; 4 * LANES]);
+    /// The same, and adds what was written to `sums`: to lane `i` number `2 · i + 1`, then number `2 · i`.
+    fn store_bf16_and_add(self, next: Self, to: &mut [u16; BLOCK], sums: Self) -> Self;
+    /// The nearest bytes, to even in the middle: 0 below 0 and for NaN, 255 above 255. Numbers are less than `2²²`.
+    fn store_bytes(four: [Self; 4], to: &mut [u8; 4 * LANES]);
 }
 
 /// Plain Rust, for CPUs without anything better here.
@@ -196,9 +201,17 @@ impl F32s for [f32; LANES] {
     }
 
     #[inline(always)]
-    fn store_low_bytes(four: [Self; 4], to: &mut [u8; 4 * LANES]) {
+    fn store_bf16_and_add(self, next: Self, to: &mut [u16; BLOCK], sums: Self) -> Self {
+        self.store_bf16(next, to);
+        let widened = |bits: u16| f32::from_bits(u32::from(bits) << 16);
+        std::array::from_fn(|i| sums[i] + widened(to[2 * i + 1]) + widened(to[2 * i]))
+    }
+
+    #[inline(always)]
+    fn store_bytes(four: [Self; 4], to: &mut [u8; 4 * LANES]) {
         for (to, x) in to.iter_mut().zip(four.as_flattened()) {
-            *to = x.to_bits() as u8;
+            let whole = (x.max(0.0) + ROUNDER).to_bits() - ROUNDER.to_bits();
+            *to = whole.min(u8::MAX.into()) as u8;
         }
     }
 }

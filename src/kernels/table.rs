@@ -4,8 +4,11 @@ use half::bf16;
 use ndarray::Array2;
 
 use super::dispatch::{Isa, Kernel};
-use super::packed::{Format, SharedBytes, int8_scale};
+use super::packed::{Format, SharedBytes, int8_scale, prefetch};
 use super::simd::{F32s, LANES, Simd, load_at, map_in_place};
+
+/// How long before its turn a row is asked for: the tables are larger than most caches.
+const ROWS_AHEAD: usize = 8;
 
 /// `[n_rows, n_columns]`
 #[derive(Clone)]
@@ -99,7 +102,11 @@ impl Kernel for Gather<'_> {
         let row_bytes = n_columns * format.number_bytes();
         let rows = rows.as_slice();
         let added = self.added.chunks_exact(*n_columns).cycle();
-        for ((out, &token_id), added) in self.out.chunks_exact_mut(*n_columns).zip(self.token_ids).zip(added) {
+        let rows_out = self.out.chunks_exact_mut(*n_columns);
+        for (place, ((out, &token_id), added)) in rows_out.zip(self.token_ids).zip(added).enumerate() {
+            if let Some(&later) = self.token_ids.get(place + ROWS_AHEAD) {
+                prefetch(&rows[later as usize * row_bytes..][..row_bytes]);
+            }
             let token_idx = token_id as usize;
             let bytes = &rows[token_idx * row_bytes..][..row_bytes];
             match format {

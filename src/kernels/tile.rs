@@ -7,8 +7,9 @@
 
 use half::bf16;
 
-use super::elementwise::{Activation, activated};
-use super::packed::{PANEL_COLUMNS, STEP_BYTES};
+use super::attention::{Number, power};
+use super::elementwise::{Activation, LOWEST_EXPONENT, activated};
+use super::packed::{Format, PANEL_COLUMNS, STEP_BYTES};
 use super::simd::{F32s, LANES, Simd};
 
 /// Bytes of a panel that belong to one step.
@@ -44,15 +45,25 @@ pub(super) struct TileJob {
     pub(super) n_panels: usize,
     pub(super) out: *mut f32,
     pub(super) out_columns: usize,
-    /// What becomes of the sums instead of being written to `out`, where the tiles can and there is one panel.
+    /// What becomes of the sums instead of being written to `out`, where the tiles can.
     pub(super) finish: Option<Finish>,
 }
 
-/// How sums become numbers, while they are still in registers, and where these go.
+/// What becomes of sums while they are still in registers.
+pub(super) enum Finish {
+    /// They become numbers of a product's output; of one panel.
+    Numbers(FinishNumbers),
+    /// They are the scores of attention; of any number of panels.
+    Powers(FinishPowers),
+    /// They are what attention gathered; of any number of panels.
+    Scaled(FinishScaled),
+}
+
+/// How sums become numbers, and where these go.
 ///
 /// `bias`, and for int8 `scales` and `sums`, hold 32 numbers of the panel's columns, `row_scales` and `row_offsets` one for each row. Row `i` is
 /// written from `to + i · row_bytes` on.
-pub(super) struct Finish {
+pub(super) struct FinishNumbers {
     pub(super) bias: *const f32,
     pub(super) scales: *const f32,
     pub(super) sums: *const f32,
@@ -63,6 +74,13 @@ pub(super) struct Finish {
     pub(super) row_bytes: usize,
 }
 
+/// A number for each row that its sums are multiplied by. Row `i` is written from `to + i · row_len` on.
+pub(super) struct FinishScaled {
+    pub(super) row_scales: *const f32,
+    pub(super) to: *mut f32,
+    pub(super) row_len: usize,
+}
+
 /// The commonest of `product::Output`; a few, since each is compiled for every number of rows.
 #[derive(Clone, Copy)]
 pub(super) enum FinishKind {
@@ -70,6 +88,17 @@ pub(super) enum FinishKind {
     StoreBf16,
     GeluRough,
     GeluRoughBf16,
+}
+
+/// Where the exponentials of scores go, to base 2.
+///
+/// Row `i` is written from `to + i · row_bytes` on in the format of the tiles, and added up in `sums + 16 · i`, where something is already.
+/// `lowest` holds 32 numbers: in the last panel the exponential of a score that is less is 0.
+pub(super) struct FinishPowers {
+    pub(super) sums: *mut f32,
+    pub(super) lowest: *const f32,
+    pub(super) to: *mut u8,
+    pub(super) row_bytes: usize,
 }
 
 /// The inner step of a product on registers of one instruction set.
@@ -83,8 +112,7 @@ pub(super) trait Dot {
     const LANES: usize;
     /// Whether tiles finish their sums, which takes [`Dot::numbers`].
     const CAN_FINISH: bool = false;
-    /// Whether sums are of int8.
-    const IS_INT8: bool = false;
+    const FORMAT: Format;
     type S: Simd;
 
     /// A row's sums as f32; only called where [`Dot::CAN_FINISH`].
@@ -98,6 +126,15 @@ pub(super) trait Dot {
     /// # Safety
     /// The CPU has the instructions, as for all below.
     unsafe fn zero() -> Self::Sums;
+    /// What the sums of these columns begin with.
+    ///
+    /// # Safety
+    /// The columns' bytes of `n_steps` steps can be read, as they lie in a panel.
+    #[inline(always)]
+    unsafe fn start(_panel: *const u8, _n_steps: usize) -> Self::Sums {
+        // SAFETY: the caller's promise.
+        unsafe { Self::zero() }
+    }
     /// # Safety
     /// `4 · LANES` bytes can be read.
     unsafe fn columns(at: *const u8) -> Self::Columns;
@@ -128,7 +165,8 @@ pub(super) unsafe fn run_tile<D: Dot, const ROWS: usize>(job: &TileJob) {
             unsafe {
                 let mut panel = job.panels.add(panel_idx * job.panel_bytes + column * STEP_BYTES);
                 let mut row_start = job.rows;
-                let mut sums = [[D::zero(); REGISTERS]; ROWS];
+                let start = [D::start(panel, job.n_steps), D::start(panel.add(D::LANES * STEP_BYTES), job.n_steps)];
+                let mut sums = [start; ROWS];
                 for _ in 0..job.n_steps {
                     let columns: [D::Columns; REGISTERS] =
                         std::array::from_fn(|r| D::columns(panel.add(r * D::LANES * STEP_BYTES)));
@@ -144,7 +182,13 @@ pub(super) unsafe fn run_tile<D: Dot, const ROWS: usize>(job: &TileJob) {
                 if D::CAN_FINISH
                     && let Some(finish) = &job.finish
                 {
-                    finish_tile::<D, ROWS>(finish, &sums);
+                    match finish {
+                        Finish::Numbers(finish) => finish_numbers::<D, ROWS>(finish, &sums),
+                        Finish::Powers(finish) => {
+                            finish_powers::<D, ROWS>(finish, &sums, panel_idx, panel_idx + 1 == job.n_panels);
+                        }
+                        Finish::Scaled(finish) => finish_scaled::<D, ROWS>(finish, &sums, panel_idx),
+                    }
                     continue;
                 }
                 let out = job.out.add(panel_idx * PANEL_COLUMNS + column);
@@ -158,84 +202,149 @@ pub(super) unsafe fn run_tile<D: Dot, const ROWS: usize>(job: &TileJob) {
     }
 }
 
+/// Does something with the sums of every row, written out: in a loop the sums would need places in memory, and each step of the
+/// product would go there.
+macro_rules! each_row {
+    ($rows:ident, $row:ident, |$a:ident, $b:ident, $to:ident| $put:tt) => {
+        each_row!($rows, $row, |$a, $b, $to| $put; 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    ($rows:ident, $row:ident, |$a:ident, $b:ident, $to:ident| $put:tt; $($i:literal)*) => {{
+        $(if $i < $rows {
+            $row!($i, |$a, $b, $to| $put);
+        })*
+    }};
+}
+
+const _: () = assert!(MAX_TILE_ROWS == 12);
+
 /// Scales, biases and puts away the sums of a tile that is a panel wide.
 ///
 /// # Safety
-/// As [`Finish`] and [`Dot`] say.
+/// As [`FinishNumbers`] and [`Dot`] say.
 #[inline(always)]
-unsafe fn finish_tile<D: Dot, const ROWS: usize>(finish: &Finish, sums: &[[D::Sums; REGISTERS]; ROWS]) {
+unsafe fn finish_numbers<D: Dot, const ROWS: usize>(finish: &FinishNumbers, sums: &[[D::Sums; REGISTERS]; ROWS]) {
     // SAFETY: the caller vouches for the memory; all offsets stay inside it. Numbers are read and written without regard to alignment.
     unsafe {
         let (simd, _) = D::numbers(sums[0]);
-        macro_rules! of_panel {
-            ($at:expr) => {
-                [simd.load(&*$at.cast::<[f32; LANES]>()), simd.load(&*$at.add(LANES).cast::<[f32; LANES]>())]
-            };
-        }
-        let bias = of_panel!(finish.bias);
-        let (scales, column_sums) =
-            if D::IS_INT8 { (of_panel!(finish.scales), of_panel!(finish.sums)) } else { (bias, bias) };
-        macro_rules! row {
-            ($i:literal, |$a:ident, $b:ident, $to:ident| $put:expr) => {
-                if $i < ROWS {
-                    let (_, [mut $a, mut $b]) = D::numbers(sums[$i]);
-                    if D::IS_INT8 {
-                        let (scale, offset) =
-                            (simd.splat(*finish.row_scales.add($i)), simd.splat(*finish.row_offsets.add($i)));
-                        $a = $a.mul(scale).mul_add(scales[0], offset.mul_add(column_sums[0], bias[0]));
-                        $b = $b.mul(scale).mul_add(scales[1], offset.mul_add(column_sums[1], bias[1]));
-                    } else {
-                        ($a, $b) = ($a.add(bias[0]), $b.add(bias[1]));
-                    }
-                    let $to = finish.to.add($i * finish.row_bytes);
-                    $put;
+        let bias = of_panel(simd, finish.bias);
+        let (scales, column_sums) = if D::FORMAT == Format::Int8 {
+            (of_panel(simd, finish.scales), of_panel(simd, finish.sums))
+        } else {
+            (bias, bias)
+        };
+        macro_rules! numbers {
+            ($i:literal, |$a:ident, $b:ident, $to:ident| $put:expr) => {{
+                let (_, [mut $a, mut $b]) = D::numbers(sums[$i]);
+                if D::FORMAT == Format::Int8 {
+                    let (scale, offset) =
+                        (simd.splat(*finish.row_scales.add($i)), simd.splat(*finish.row_offsets.add($i)));
+                    $a = $a.mul(scale).mul_add(scales[0], offset.mul_add(column_sums[0], bias[0]));
+                    $b = $b.mul(scale).mul_add(scales[1], offset.mul_add(column_sums[1], bias[1]));
+                } else {
+                    ($a, $b) = ($a.add(bias[0]), $b.add(bias[1]));
                 }
-            };
-        }
-        // Written out for every row: in a loop the sums would need places in memory, and each step of the product would go there.
-        const { assert!(ROWS <= MAX_TILE_ROWS && MAX_TILE_ROWS == 12) };
-        macro_rules! each_row {
-            (|$a:ident, $b:ident, $to:ident| $put:expr) => {
-                row!(0, |$a, $b, $to| $put);
-                row!(1, |$a, $b, $to| $put);
-                row!(2, |$a, $b, $to| $put);
-                row!(3, |$a, $b, $to| $put);
-                row!(4, |$a, $b, $to| $put);
-                row!(5, |$a, $b, $to| $put);
-                row!(6, |$a, $b, $to| $put);
-                row!(7, |$a, $b, $to| $put);
-                row!(8, |$a, $b, $to| $put);
-                row!(9, |$a, $b, $to| $put);
-                row!(10, |$a, $b, $to| $put);
-                row!(11, |$a, $b, $to| $put);
-            };
+                let $to = finish.to.add($i * finish.row_bytes);
+                $put;
+            }};
         }
         match finish.kind {
             FinishKind::Add => {
-                each_row!(|a, b, to| {
+                each_row!(ROWS, numbers, |a, b, to| {
                     let to = &mut *to.cast::<[[f32; LANES]; REGISTERS]>();
                     simd.load(&to[0]).add(a).store(&mut to[0]);
                     simd.load(&to[1]).add(b).store(&mut to[1]);
                 });
             }
             FinishKind::StoreBf16 => {
-                each_row!(|a, b, to| a.store_bf16(b, &mut *to.cast()));
+                each_row!(ROWS, numbers, |a, b, to| { a.store_bf16(b, &mut *to.cast()) });
             }
             FinishKind::GeluRough => {
-                each_row!(|a, b, to| {
+                each_row!(ROWS, numbers, |a, b, to| {
                     let to = &mut *to.cast::<[[f32; LANES]; REGISTERS]>();
                     activated(simd, Activation::GeluRough, a).store(&mut to[0]);
                     activated(simd, Activation::GeluRough, b).store(&mut to[1]);
                 });
             }
             FinishKind::GeluRoughBf16 => {
-                each_row!(|a, b, to| {
+                each_row!(ROWS, numbers, |a, b, to| {
                     let a = activated(simd, Activation::GeluRough, a);
                     a.store_bf16(activated(simd, Activation::GeluRough, b), &mut *to.cast());
                 });
             }
         }
     }
+}
+
+/// Puts away exponentials of the sums of a tile that is a panel wide.
+///
+/// # Safety
+/// As [`FinishPowers`] and [`Dot`] say.
+#[inline(always)]
+unsafe fn finish_powers<D: Dot, const ROWS: usize>(
+    finish: &FinishPowers,
+    sums: &[[D::Sums; REGISTERS]; ROWS],
+    panel_idx: usize,
+    is_last_panel: bool,
+) {
+    // SAFETY: as above.
+    unsafe {
+        let (simd, _) = D::numbers(sums[0]);
+        let lowest =
+            if is_last_panel { of_panel(simd, finish.lowest) } else { [simd.splat(LOWEST_EXPONENT); REGISTERS] };
+        macro_rules! powers {
+            ($i:literal, |$a:ident, $b:ident, $to:ident| ($power:expr, $number:ty)) => {{
+                let (_, [$a, $b]) = D::numbers(sums[$i]);
+                let powers = [$power(simd, $a, lowest[0]), $power(simd, $b, lowest[1])];
+                let of_row = &mut *finish.sums.add($i * LANES).cast::<[f32; LANES]>();
+                let $to = finish.to.add($i * finish.row_bytes).cast::<[$number; PANEL_COLUMNS]>().add(panel_idx);
+                <$number>::store_and_add(powers, &mut *$to, simd.load(of_row)).store(of_row);
+            }};
+        }
+        match D::FORMAT {
+            Format::F32 => each_row!(ROWS, powers, |a, b, to| (power::<_, false>, f32)),
+            Format::Bf16 => each_row!(ROWS, powers, |a, b, to| (power::<_, true>, u16)),
+            Format::Int8 => unreachable!("there is no attention in int8"),
+        }
+    }
+}
+
+/// Scales and puts away the sums of a tile that is a panel wide.
+///
+/// # Safety
+/// As [`FinishScaled`] and [`Dot`] say.
+#[inline(always)]
+unsafe fn finish_scaled<D: Dot, const ROWS: usize>(
+    finish: &FinishScaled,
+    sums: &[[D::Sums; REGISTERS]; ROWS],
+    panel_idx: usize,
+) {
+    // SAFETY: as above.
+    unsafe {
+        macro_rules! scaled {
+            ($i:literal, |$a:ident, $b:ident, $to:ident| $put:tt) => {{
+                let (simd, [$a, $b]) = D::numbers(sums[$i]);
+                let scale = simd.splat(*finish.row_scales.add($i));
+                let $to = &mut *finish
+                    .to
+                    .add($i * finish.row_len + panel_idx * PANEL_COLUMNS)
+                    .cast::<[[f32; LANES]; REGISTERS]>();
+                let ($a, $b) = ($a.mul(scale), $b.mul(scale));
+                $put
+            }};
+        }
+        each_row!(ROWS, scaled, |a, b, to| {
+            a.store(&mut to[0]);
+            b.store(&mut to[1]);
+        });
+    }
+}
+
+/// Numbers of a panel's columns.
+#[inline(always)]
+unsafe fn of_panel<S: Simd>(simd: S, at: *const f32) -> [S::F32; REGISTERS] {
+    // SAFETY: the caller can read 32 numbers.
+    let numbers = unsafe { &*at.cast::<[[f32; LANES]; REGISTERS]>() };
+    [simd.load(&numbers[0]), simd.load(&numbers[1])]
 }
 
 /// Makes a function that runs a tile of any number of rows from 1 to the largest, for one [`Dot`].
@@ -283,6 +392,7 @@ impl Dot for PortableF32 {
     type Columns = [f32; PORTABLE_LANES];
     type Row = f32;
     const LANES: usize = PORTABLE_LANES;
+    const FORMAT: Format = Format::F32;
     type S = super::simd::Portable;
 
     #[inline(always)]
@@ -326,6 +436,7 @@ impl Dot for PortableBf16 {
     type Columns = [[f32; 2]; PORTABLE_LANES];
     type Row = [f32; 2];
     const LANES: usize = PORTABLE_LANES;
+    const FORMAT: Format = Format::Bf16;
     type S = super::simd::Portable;
 
     #[inline(always)]
@@ -362,6 +473,7 @@ impl Dot for PortableInt8 {
     type Columns = [[i16; STEP_BYTES]; PORTABLE_LANES];
     type Row = [i16; STEP_BYTES];
     const LANES: usize = PORTABLE_LANES;
+    const FORMAT: Format = Format::Int8;
     type S = super::simd::Portable;
 
     #[inline(always)]

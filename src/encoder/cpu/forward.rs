@@ -8,6 +8,7 @@ use crate::kernels::attention::{AttentionRoom, Number, Sight, self_attention};
 use crate::kernels::dispatch::Isa;
 use crate::kernels::packed::Format;
 use crate::kernels::product::{Output, product};
+use crate::kernels::room::Room;
 use crate::kernels::rotary::rotate;
 use crate::kernels::rows::{RowBuffer, Rows, ToNormalize, round_all};
 
@@ -15,7 +16,7 @@ use crate::kernels::rows::{RowBuffer, Rows, ToNormalize, round_all};
 #[derive(Default)]
 pub(super) struct Buffers {
     /// `[n_tokens, hidden_size]`: what goes from layer to layer.
-    hidden: Vec<f32>,
+    hidden: Room<f32>,
     /// The same as the products of a block read it.
     input: RowBuffer,
     inner: Inner,
@@ -25,15 +26,15 @@ pub(super) struct Buffers {
 #[derive(Default)]
 struct Inner {
     /// `[n_tokens, 3 · hidden_size]`: queries, keys and values, as f32, as bf16, or both, where they are rotated in between.
-    qkv: Vec<f32>,
-    qkv_halves: Vec<u16>,
+    qkv: Room<f32>,
+    qkv_halves: Room<u16>,
     attention: AttentionRoom<f32>,
     attention_halves: AttentionRoom<u16>,
     /// `[n_tokens, hidden_size]`: what attention gathered.
-    context: Vec<f32>,
+    context: Room<f32>,
     /// `[n_tokens, some columns]` of a feed-forward block, as f32 or bf16.
-    intermediate: Vec<f32>,
-    intermediate_halves: Vec<u16>,
+    intermediate: Room<f32>,
+    intermediate_halves: Room<u16>,
     /// `context` or `intermediate` as the next product reads it.
     rows: RowBuffer,
 }
@@ -65,7 +66,7 @@ impl Buffers {
         let run = Run { model, isa, windows };
         let (hidden_size, format) = (model.hidden_size(), model.format);
         let Self { hidden, input, inner } = self;
-        let hidden = room(hidden, run.n_tokens() * hidden_size);
+        let hidden = hidden.resize(run.n_tokens() * hidden_size);
         for (window, rows) in windows.iter().zip(run.rows(hidden_size)) {
             model.words.gather(isa, &token_ids[window.clone()], &model.added, &mut hidden[rows]);
         }
@@ -103,16 +104,16 @@ impl Inner {
     fn attend(&mut self, run: &Run<'_>, layer: &Layer, input: Rows<'_>, hidden: &mut [f32]) {
         let (model, isa) = (run.model, run.isa);
         let n_numbers = 3 * hidden.len();
-        let context = room(&mut self.context, hidden.len());
+        let context = self.context.resize(hidden.len());
         if model.format == Format::F32 {
-            let qkv = room(&mut self.qkv, n_numbers);
+            let qkv = self.qkv.resize(n_numbers);
             product(isa, input, &layer.qkv, Output::Store(qkv));
             rotate_windows(run, layer, qkv);
             attend_windows(run, layer, qkv, &mut self.attention, context);
         } else {
-            let halves = room(&mut self.qkv_halves, n_numbers);
+            let halves = self.qkv_halves.resize(n_numbers);
             if layer.rotary.is_some() {
-                let qkv = room(&mut self.qkv, n_numbers);
+                let qkv = self.qkv.resize(n_numbers);
                 product(isa, input, &layer.qkv, Output::Store(qkv));
                 rotate_windows(run, layer, qkv);
                 round_all(isa, qkv, halves);
@@ -133,11 +134,11 @@ impl Inner {
             let n_numbers = run.n_tokens() * width;
             let is_ready_for_product = model.format == Format::Bf16 && block.up.is_none() && width.is_multiple_of(2);
             let rows = if is_ready_for_product {
-                let halves = room(&mut self.intermediate_halves, n_numbers);
+                let halves = self.intermediate_halves.resize(n_numbers);
                 product(isa, input, &block.gate, Output::ActivateBf16(model.activation, halves));
                 Rows::bf16(halves, width)
             } else {
-                let numbers = room(&mut self.intermediate, n_numbers);
+                let numbers = self.intermediate.resize(n_numbers);
                 product(isa, input, &block.gate, Output::Activate(model.activation, numbers));
                 if let Some(up) = &block.up {
                     product(isa, input, up, Output::Multiply(numbers));
@@ -169,12 +170,4 @@ fn attend_windows<T: Number>(
     for (rows, of_context) in run.rows(3 * hidden_size).zip(run.rows(hidden_size)) {
         self_attention(run.isa, &qkv[rows], run.model.heads, sight, room, &mut context[of_context]);
     }
-}
-
-/// The first `length` numbers of a buffer, which grows as needed. They hold whatever was there.
-fn room<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
-    if buffer.len() < length {
-        buffer.resize(length, T::default());
-    }
-    &mut buffer[..length]
 }

@@ -2,7 +2,7 @@
 
 use super::{ACTIVATIONS, UNIT_ROUNDOFF, bits};
 use crate::kernels::dispatch::{Isa, Kernel};
-use crate::kernels::elementwise::{Activation, activate, exp2};
+use crate::kernels::elementwise::{Activation, LOWEST_EXPONENT, activate, exp2};
 use crate::kernels::scalar;
 use crate::kernels::simd::{F32s, Simd, map_in_place};
 
@@ -92,7 +92,8 @@ impl<const ROUGH: bool> Kernel for Exp2<'_, ROUGH> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        map_in_place!(simd, self.0, |_, x| exp2::<S, ROUGH>(simd, x));
+        let lowest = simd.splat(LOWEST_EXPONENT);
+        map_in_place!(simd, self.0, |_, x| exp2::<S, ROUGH>(simd, x, lowest));
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::arch::x86_64::*;
 
+use crate::kernels::packed::Format;
 use crate::kernels::tile::{Dot, tiles};
 
 struct F32;
@@ -32,6 +33,7 @@ impl Dot for F32 {
     type Columns = __m256;
     type Row = __m256;
     const LANES: usize = 8;
+    const FORMAT: Format = Format::F32;
     type S = super::Avx2;
 
     #[inline(always)]
@@ -81,6 +83,7 @@ impl Dot for Bf16 {
     type Columns = [__m256; 2];
     type Row = [__m256; 2];
     const LANES: usize = 8;
+    const FORMAT: Format = Format::Bf16;
     type S = super::Avx2;
 
     #[inline(always)]
@@ -120,6 +123,7 @@ impl Dot for Int8 {
     type Columns = [__m256i; 2];
     type Row = [__m256i; 2];
     const LANES: usize = 8;
+    const FORMAT: Format = Format::Int8;
     type S = super::Avx2;
 
     #[inline(always)]
@@ -169,6 +173,7 @@ impl Dot for Int8Vnni {
     type Columns = __m256i;
     type Row = __m256i;
     const LANES: usize = 8;
+    const FORMAT: Format = Format::Int8;
     type S = super::Avx2;
 
     #[inline(always)]

@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::Avx512;
+use crate::kernels::packed::Format;
 use crate::kernels::simd::Simd;
 use crate::kernels::tile::{Dot, REGISTERS, tiles};
 
@@ -38,6 +39,7 @@ impl Dot for F32 {
     type Columns = __m512;
     type Row = __m512;
     const LANES: usize = 16;
+    const FORMAT: Format = Format::F32;
     const CAN_FINISH: bool = true;
     type S = Avx512<false>;
 
@@ -95,6 +97,7 @@ impl Dot for Bf16 {
     type Columns = [__m512; 2];
     type Row = [__m512; 2];
     const LANES: usize = 16;
+    const FORMAT: Format = Format::Bf16;
     const CAN_FINISH: bool = true;
     type S = Avx512<false>;
 
@@ -142,6 +145,7 @@ impl Dot for Bf16Native {
     type Columns = __m512bh;
     type Row = __m512bh;
     const LANES: usize = 16;
+    const FORMAT: Format = Format::Bf16;
     const CAN_FINISH: bool = true;
     type S = Avx512<true>;
 
@@ -189,8 +193,8 @@ impl Dot for Int8 {
     type Columns = [__m512i; 2];
     type Row = [__m512i; 2];
     const LANES: usize = 16;
+    const FORMAT: Format = Format::Int8;
     const CAN_FINISH: bool = true;
-    const IS_INT8: bool = true;
     type S = Avx512<false>;
 
     #[inline(always)]
@@ -247,8 +251,8 @@ impl Dot for Int8Vnni {
     type Columns = __m512i;
     type Row = __m512i;
     const LANES: usize = 16;
+    const FORMAT: Format = Format::Int8;
     const CAN_FINISH: bool = true;
-    const IS_INT8: bool = true;
     type S = Avx512<false>;
 
     #[inline(always)]

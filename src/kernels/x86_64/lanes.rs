@@ -212,28 +212,55 @@ impl<const BF16: bool> F32s for Wide<BF16> {
     #[inline(always)]
     fn store_bf16(self, next: Self, to: &mut [u16; BLOCK]) {
         // SAFETY: see above.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), bf16_pair::<BF16>(self.0, next.0)) };
+    }
+
+    #[inline(always)]
+    fn store_bf16_and_add(self, next: Self, to: &mut [u16; BLOCK], sums: Self) -> Self {
+        // SAFETY: see above. Both types of a register of bf16 are 512 plain bits.
         unsafe {
-            let halves = if BF16 {
-                std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(next.0, self.0))
-            } else {
-                _mm512_permutex2var_epi16(bf16_bits16(self.0), EVEN_WORDS.get(), bf16_bits16(next.0))
-            };
+            let halves = bf16_pair::<BF16>(self.0, next.0);
             _mm512_storeu_si512(to.as_mut_ptr().cast(), halves);
+            Self(if BF16 {
+                let halves = std::mem::transmute::<__m512i, __m512bh>(halves);
+                let ones = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi16(BF16_ONE));
+                _mm512_dpbf16_ps(sums.0, halves, ones)
+            } else {
+                let second = _mm512_and_si512(halves, _mm512_set1_epi32(0xffff_0000_u32 as i32));
+                let with_second = _mm512_add_ps(sums.0, _mm512_castsi512_ps(second));
+                _mm512_add_ps(with_second, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves)))
+            })
         }
     }
 
     #[inline(always)]
-    fn store_low_bytes([a, b, c, d]: [Self; 4], to: &mut [u8; 4 * LANES]) {
+    fn store_bytes([a, b, c, d]: [Self; 4], to: &mut [u8; 4 * LANES]) {
         // SAFETY: see above.
         unsafe {
             let halves = [
-                _mm512_packus_epi32(low_byte16(a.0), low_byte16(b.0)),
-                _mm512_packus_epi32(low_byte16(c.0), low_byte16(d.0)),
+                _mm512_packs_epi32(_mm512_cvtps_epi32(a.0), _mm512_cvtps_epi32(b.0)),
+                _mm512_packs_epi32(_mm512_cvtps_epi32(c.0), _mm512_cvtps_epi32(d.0)),
             ];
             // Packing works within quarters of a register; the permutation brings the words back in order.
             let bytes = _mm512_packus_epi16(halves[0], halves[1]);
             let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             _mm512_storeu_si512(to.as_mut_ptr().cast(), _mm512_permutexvar_epi32(order, bytes));
+        }
+    }
+}
+
+/// 1 as a bf16.
+const BF16_ONE: i16 = 0x3f80;
+
+/// Two registers rounded to bf16, side by side.
+#[inline(always)]
+unsafe fn bf16_pair<const BF16: bool>(first: __m512, second: __m512) -> __m512i {
+    // SAFETY: see above.
+    unsafe {
+        if BF16 {
+            std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first))
+        } else {
+            _mm512_permutex2var_epi16(bf16_bits16(first), EVEN_WORDS.get(), bf16_bits16(second))
         }
     }
 }
@@ -248,12 +275,6 @@ unsafe fn bf16_bits16(x: __m512) -> __m512i {
         let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(is_odd, _mm512_set1_epi32(0x7fff)));
         _mm512_srli_epi32::<16>(rounded)
     }
-}
-
-#[inline(always)]
-unsafe fn low_byte16(x: __m512) -> __m512i {
-    // SAFETY: see above.
-    unsafe { _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0xff)) }
 }
 
 /// Numbers of the lower words of two registers.
@@ -408,29 +429,60 @@ impl F32s for Pair {
     #[inline(always)]
     fn store_bf16(self, next: Self, to: &mut [u16; BLOCK]) {
         // SAFETY: see above.
+        unsafe { store_halves(bf16_halves(self, next), to) };
+    }
+
+    #[inline(always)]
+    fn store_bf16_and_add(self, next: Self, to: &mut [u16; BLOCK], sums: Self) -> Self {
+        // SAFETY: see above.
         unsafe {
-            let halves = [
-                packed_halves(bf16_bits8(self.0[0]), bf16_bits8(self.0[1])),
-                packed_halves(bf16_bits8(next.0[0]), bf16_bits8(next.0[1])),
-            ];
-            _mm256_storeu_si256(to.as_mut_ptr().cast(), halves[0]);
-            _mm256_storeu_si256(to.as_mut_ptr().add(LANES).cast(), halves[1]);
+            let halves = bf16_halves(self, next);
+            store_halves(halves, to);
+            let add = |sums: __m256, halves: __m256i| {
+                let second = _mm256_and_si256(halves, _mm256_set1_epi32(0xffff_0000_u32 as i32));
+                let with_second = _mm256_add_ps(sums, _mm256_castsi256_ps(second));
+                _mm256_add_ps(with_second, _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves)))
+            };
+            Self([add(sums.0[0], halves[0]), add(sums.0[1], halves[1])])
         }
     }
 
     #[inline(always)]
-    fn store_low_bytes(four: [Self; 4], to: &mut [u8; 4 * LANES]) {
-        for (x, to) in four.into_iter().zip(to.as_chunks_mut::<LANES>().0) {
-            // SAFETY: see above.
-            unsafe {
-                let mask = _mm256_set1_epi32(0xff);
-                let low = _mm256_and_si256(_mm256_castps_si256(x.0[0]), mask);
-                let high = _mm256_and_si256(_mm256_castps_si256(x.0[1]), mask);
-                let halves = packed_halves(low, high);
-                let bytes = _mm_packus_epi16(_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves));
-                _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
-            }
+    fn store_bytes([a, b, c, d]: [Self; 4], to: &mut [u8; 4 * LANES]) {
+        // SAFETY: see above.
+        unsafe {
+            let whole = |x: Self| {
+                let [low, high] = x.0;
+                _mm256_packs_epi32(_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high))
+            };
+            // Packing works within halves of a register; the permutation brings the words back in order.
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            let bytes = [_mm256_packus_epi16(whole(a), whole(b)), _mm256_packus_epi16(whole(c), whole(d))];
+            let at: *mut __m256i = to.as_mut_ptr().cast();
+            _mm256_storeu_si256(at, _mm256_permutevar8x32_epi32(bytes[0], order));
+            _mm256_storeu_si256(at.add(1), _mm256_permutevar8x32_epi32(bytes[1], order));
         }
+    }
+}
+
+/// Four registers rounded to bf16, in two.
+#[inline(always)]
+unsafe fn bf16_halves(first: Pair, second: Pair) -> [__m256i; 2] {
+    // SAFETY: see above.
+    unsafe {
+        [
+            packed_halves(bf16_bits8(first.0[0]), bf16_bits8(first.0[1])),
+            packed_halves(bf16_bits8(second.0[0]), bf16_bits8(second.0[1])),
+        ]
+    }
+}
+
+#[inline(always)]
+unsafe fn store_halves(halves: [__m256i; 2], to: &mut [u16; BLOCK]) {
+    // SAFETY: see above.
+    unsafe {
+        _mm256_storeu_si256(to.as_mut_ptr().cast(), halves[0]);
+        _mm256_storeu_si256(to.as_mut_ptr().add(LANES).cast(), halves[1]);
     }
 }
 
