@@ -1,7 +1,9 @@
 //! Text to tokens, tokens to windows, windows to batches.
 
 pub mod pack;
+pub mod passages;
 mod pieces;
+pub mod sentences;
 pub mod windows;
 
 use std::borrow::Cow;
@@ -26,6 +28,14 @@ impl<'a> TitledText<'a> {
     /// A text without a title.
     pub fn untitled(text: &'a str) -> Self {
         Self { title: None, text }
+    }
+
+    /// Title and text, joined by a line feed.
+    pub fn joined(&self) -> Cow<'a, str> {
+        match self.title.filter(|title| !title.is_empty()) {
+            None => Cow::Borrowed(self.text),
+            Some(title) => Cow::Owned([title, "\n", self.text].concat()),
+        }
     }
 }
 
@@ -252,17 +262,8 @@ impl TextTokenizer {
     }
 
     fn join<'a>(&self, article: TitledText<'a>) -> Cow<'a, str> {
-        let title = article.title.filter(|title| !title.is_empty());
-        if self.settings.prompt.is_empty() && title.is_none() {
-            return Cow::Borrowed(article.text);
-        }
-        let mut joined = self.settings.prompt.clone();
-        if let Some(title) = title {
-            joined.push_str(title);
-            joined.push('\n');
-        }
-        joined.push_str(article.text);
-        Cow::Owned(joined)
+        let joined = article.joined();
+        if self.settings.prompt.is_empty() { joined } else { Cow::Owned(self.settings.prompt.clone() + &joined) }
     }
 
     fn window(&self, head: &[u32], body: &[u32]) -> Vec<u32> {
