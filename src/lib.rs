@@ -21,7 +21,7 @@
 //! | 1 | [`labels`] [`progress`] [`rng`] | names of topics, events of long work, the one source of randomness |
 //! | 2 | [`data`] [`text`] [`kernels`] | articles from files, tokens and windows, numeric kernels |
 //! | 3 | [`encoder`] [`heads`] [`calibration`] [`metrics`] | text → embedding → logits → probabilities and labels; how good they are |
-//! | 4 | [`report`] | evaluation results as data |
+//! | 4 | [`views`] [`report`] | what is seen of an article, put together; evaluation results as data |
 //! | 5 | [`pipeline`] | the [`Classifier`]: articles in, labels and probabilities out |
 //! | 6 | [`train`] [`throughput`] | labelled articles in, a classifier out; how fast encoders are here |
 //! | 7 | [`bundle`] | a classifier on disk |
@@ -41,6 +41,7 @@ pub mod heads;
 pub mod metrics;
 
 pub mod report;
+pub mod views;
 
 pub mod pipeline;
 

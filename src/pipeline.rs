@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -15,13 +15,15 @@ use crate::data::{Article, DataError};
 use crate::encoder::open::EncoderReference;
 use crate::encoder::pooling::WindowPooling;
 use crate::encoder::{Encoder, EncoderError};
-use crate::heads::linear::LinearHead;
-use crate::heads::{Head, HeadError};
+use crate::heads::{HeadError, LinearHead};
 use crate::labels::{LabelId, LabelSet, Task};
 use crate::progress::{Progress, Silent};
 use crate::report::EvaluationReport;
 use crate::text::windows::WindowSettings;
 use crate::text::{TitledText, Tokenized};
+use crate::views::stack::Stack;
+use crate::views::words::WordsHead;
+use crate::views::{Features, View};
 
 /// Articles of the first chunk. Small, so that the first rows of an endless stream come out at once.
 const FIRST_CHUNK_ARTICLES: usize = 64;
@@ -202,16 +204,17 @@ fn wait_for(receiver: &mpsc::Receiver<RawChunk>, progress: &dyn Progress) -> Res
     }
 }
 
+/// Title and text of an article.
+pub(crate) fn titled(article: &Article) -> TitledText<'_> {
+    TitledText { title: article.title.as_deref(), text: &article.text }
+}
+
 fn tokenize_chunk(
     encoder: &Encoder,
     settings: &EmbedSettings,
     chunk: RawChunk,
 ) -> Result<TokenizedChunk, PipelineError> {
-    let texts: Vec<TitledText<'_>> = chunk
-        .articles
-        .iter()
-        .map(|article| TitledText { title: article.title.as_deref(), text: &article.text })
-        .collect();
+    let texts: Vec<TitledText<'_>> = chunk.articles.iter().map(titled).collect();
     let tokenized = encoder.tokenizer().tokenize(&texts, &settings.windows).map_err(EncoderError::from)?;
     Ok(TokenizedChunk { articles: chunk.articles, tokenized, end: chunk.end })
 }
@@ -245,11 +248,14 @@ pub struct Prediction {
     pub probabilities: Vec<f64>,
 }
 
-/// What turns an embedding into labels: everything learned, nothing of the encoder.
+/// What turns an embedded article into labels: everything learned, nothing of the encoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicHead {
     pub labels: LabelSet,
-    pub head: LinearHead,
+    /// At least one; that of the document comes first.
+    pub views: Vec<View>,
+    /// The views' logits put together.
+    pub stack: Stack,
     pub calibration: Calibration,
     /// Per label; `None` for `single`, where the most probable label is taken.
     pub thresholds: Option<Thresholds>,
@@ -258,23 +264,45 @@ pub struct TopicHead {
 impl TopicHead {
     /// Which kind of task it was fitted for.
     pub fn task(&self) -> Task {
-        self.head.task()
+        self.calibration.task()
+    }
+
+    /// The view of the document.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn document(&self) -> &LinearHead {
+        let document = self.views.iter().find_map(|view| match view {
+            View::Document(head) => Some(head),
+            View::Words(_) => None,
+        });
+        document.expect("every classifier has this view")
+    }
+
+    /// The view of the words, where there is one.
+    pub fn words(&self) -> Option<&WordsHead> {
+        self.views.iter().find_map(|view| match view {
+            View::Words(words) => Some(&**words),
+            View::Document(_) => None,
+        })
     }
 
     /// Calibrated probabilities, `[n_articles, n_labels]`.
     ///
     /// # Errors
     /// [`HeadError::HiddenSize`].
-    pub fn predict_proba(&self, embeddings: ArrayView2<f32>) -> Result<Array2<f64>, PipelineError> {
-        Ok(self.calibration.probabilities(self.head.logits(embeddings)?.view())?)
+    pub fn predict_proba(&self, features: Features<'_>) -> Result<Array2<f64>, PipelineError> {
+        let logits = self.views.iter().map(|view| view.logits(features)).collect::<Result<Vec<_>, _>>()?;
+        let logits: Vec<_> = logits.iter().map(|logits| logits.view()).collect();
+        Ok(self.calibration.probabilities(self.stack.logits(&logits)?.view())?)
     }
 
     /// Labels and probabilities of each article.
     ///
     /// # Errors
     /// [`HeadError::HiddenSize`].
-    pub fn predict(&self, embeddings: ArrayView2<f32>) -> Result<Vec<Prediction>, PipelineError> {
-        let probabilities = self.predict_proba(embeddings)?;
+    pub fn predict(&self, features: Features<'_>) -> Result<Vec<Prediction>, PipelineError> {
+        let probabilities = self.predict_proba(features)?;
         let decisions = decide(probabilities.view(), self.thresholds.as_ref())?;
         Ok(probabilities
             .rows()
@@ -297,8 +325,10 @@ pub struct TrainingRecord {
     /// The settings of the run by the names of the command line, for whoever wants to repeat it; empty when there was no command line.
     pub settings: Map<String, Value>,
     pub data: DataRecord,
-    /// Strength `C` of the head's logistic regression.
+    /// Strength `C` of the document view's logistic regression.
     pub strength: f64,
+    /// Strength `C` of the words view, where there is one.
+    pub words_strength: Option<f64>,
     /// `None` where there were too few articles for it.
     pub cross_validation: Option<CrossValidation>,
 }
@@ -372,7 +402,8 @@ impl Classifier {
         I::IntoIter: Send + 'static,
     {
         embed_stream(&self.encoder, &self.settings, articles, progress, |chunk| {
-            let predictions = self.topics.predict(chunk.embeddings.view())?;
+            let texts: Vec<_> = chunk.articles.iter().map(titled).collect();
+            let predictions = self.topics.predict(Features { embeddings: chunk.embeddings.view(), texts: &texts })?;
             sink(chunk.articles, predictions)
         })
     }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use topicwire::bundle::manifest::Manifest;
 use topicwire::bundle::{BundleError, Saved, read_manifest, verify};
+use topicwire::views::ViewKind;
 use topicwire::{Article, Classifier, Encoder, TrainSettings};
 
 const FILES: [&str; 4] = ["README.md", "SHA256SUMS", "head.safetensors", "manifest.json"];
@@ -28,8 +29,23 @@ fn articles(is_single: bool) -> Vec<Article> {
 }
 
 fn train(is_single: bool) -> Classifier {
+    train_on(articles(is_single), &TrainSettings::default())
+}
+
+fn train_on(articles: Vec<Article>, settings: &TrainSettings) -> Classifier {
     let encoder = Encoder::open("models/tiny-bert-cls-dense").unwrap();
-    Classifier::train(encoder, articles(is_single).into_iter().map(Ok), &TrainSettings::default()).unwrap()
+    Classifier::train(encoder, articles.into_iter().map(Ok), settings).unwrap()
+}
+
+/// Articles whose words tell their labels, and a classifier that sees them.
+fn telling(is_single: bool) -> (Vec<Article>, Classifier) {
+    let labels: [&[&str]; 3] = if is_single { [&["x"], &["y"], &["z"]] } else { [&["x"], &["y"], &["x", "y"]] };
+    let articles: Vec<Article> = (0..24).map(|i| article(i, labels[i % labels.len()])).collect();
+    let mut settings = TrainSettings::default();
+    settings.head.views = vec![ViewKind::Document, ViewKind::Words];
+    let classifier = train_on(articles.clone(), &settings);
+    assert!(classifier.topics.words().is_some(), "the words were to be of use");
+    (articles, classifier)
 }
 
 /// A multi-label classifier and the folder it was saved in.
@@ -62,6 +78,13 @@ fn reseal(model: &Path) {
     fs::write(model.join("SHA256SUMS"), line("head.safetensors") + &line("manifest.json")).unwrap();
 }
 
+fn reseal_with_words(model: &Path) {
+    reseal(model);
+    let mut sums = fs::read_to_string(model.join("SHA256SUMS")).unwrap();
+    sums.push_str(&format!("{}  words.safetensors\n", sha256(&fs::read(model.join("words.safetensors")).unwrap())));
+    fs::write(model.join("SHA256SUMS"), sums).unwrap();
+}
+
 #[test]
 fn what_is_opened_predicts_exactly_what_was_saved() {
     for is_single in [false, true] {
@@ -79,6 +102,61 @@ fn what_is_opened_predicts_exactly_what_was_saved() {
             assert_eq!(read("model"), read("again"), "{file}");
         }
     }
+}
+
+#[test]
+fn a_view_of_words_is_saved_and_opened() {
+    for is_single in [false, true] {
+        let (articles, classifier) = telling(is_single);
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model");
+        classifier.save(&model).unwrap();
+        assert_eq!(verify(&model).unwrap().format_version, 2);
+        let opened = Classifier::open(&model).unwrap();
+        assert_eq!((&opened.topics, &opened.record), (&classifier.topics, &classifier.record));
+        assert_eq!(opened.predict(&articles).unwrap(), classifier.predict(&articles).unwrap());
+        opened.save(folder.path().join("again")).unwrap();
+        for file in FILES.into_iter().chain(["words.safetensors"]) {
+            let read = |model: &str| fs::read(folder.path().join(model).join(file)).unwrap();
+            assert_eq!(read("model"), read("again"), "{file}");
+        }
+    }
+}
+
+#[test]
+fn a_changed_or_missing_file_of_words_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    telling(false).1.save(&model).unwrap();
+    let path = model.join("words.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    for at in (0..bytes.len()).step_by(bytes.len() / 200) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        fs::write(&path, &changed).unwrap();
+        assert!(matches!(verify(&model), Err(BundleError::Tampered { .. })), "byte {at}");
+        // With the hash made right, what is no vocabulary any more is refused, whatever else is opened.
+        reseal_with_words(&model);
+        if let Ok(classifier) = Classifier::open(&model) {
+            for prediction in classifier.predict(&articles(false)[..4]).into_iter().flatten() {
+                assert!(prediction.probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "byte {at}");
+            }
+        }
+        fs::write(&path, &bytes).unwrap();
+        reseal_with_words(&model);
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(verify(&model), Err(BundleError::Read { .. })));
+    fs::write(&path, &bytes).unwrap();
+    // Without the stack nobody knows how much words count.
+    let manifest_path = model.join("manifest.json");
+    let mut manifest: Map<String, Value> = serde_json::from_slice(&fs::read(&manifest_path).unwrap()).unwrap();
+    manifest.remove("stack");
+    fs::write(&manifest_path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+    reseal_with_words(&model);
+    let error = Classifier::open(&model).err().unwrap();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "`words` and `stack` go together, only one is there");
 }
 
 #[test]
@@ -121,11 +199,11 @@ fn truncated_and_missing_files_are_refused() {
 #[test]
 fn newer_formats_are_refused_before_anything_else_is_looked_at() {
     let folder = copy();
-    let manifest = json!({"format": "topicwire-model", "format_version": 2, "program_version": "9.9.9", "new": true});
+    let manifest = json!({"format": "topicwire-model", "format_version": 3, "program_version": "9.9.9", "new": true});
     fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
     fs::remove_file(folder.path().join("SHA256SUMS")).unwrap();
     match read_manifest(folder.path()) {
-        Err(BundleError::Version { found: 2, program_version, .. }) => assert_eq!(program_version, "9.9.9"),
+        Err(BundleError::Version { found: 3, program_version, .. }) => assert_eq!(program_version, "9.9.9"),
         other => panic!("{other:?}"),
     }
 }

@@ -69,6 +69,14 @@ fn write_card(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
          `topicwire inspect THIS_FOLDER --config` prints the settings that make it again.\n",
         manifest.head.strength
     )?;
+    if let (Some(words), Some(stack)) = (&manifest.words, &manifest.stack) {
+        writeln!(
+            card,
+            "It looks at an article in two ways and adds up what they say: the embedding (weight {:.2}), and {} of its words and letters \
+             (weight {:.2}; a support vector machine of strength C = {}, in `words.safetensors`).\n",
+            stack.weights[0], words.n_terms, stack.weights[1], words.strength
+        )?;
+    }
     writeln!(card, "## Mind\n")?;
     writeln!(
         card,

@@ -10,15 +10,18 @@ use crate::calibration::thresholds::Thresholds;
 use crate::calibration::{Calibration, CalibrationError};
 use crate::encoder::open::EncoderReference;
 use crate::encoder::pooling::WindowPooling;
-use crate::heads::Head;
 use crate::labels::{Label, Task};
 use crate::pipeline::{Classifier, CrossValidation, DataRecord};
 use crate::text::windows::WindowSettings;
+use crate::views::stack::Stack;
+use crate::views::words::TermSettings;
 
 /// The value of `format` in every manifest.
 pub const FORMAT: &str = "topicwire-model";
-/// The newest version of the format that this program reads, and the one it writes.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest version of the format that this program reads. It writes the oldest that can say what a model is.
+pub const FORMAT_VERSION: u32 = 2;
+/// Of models with one view.
+const ONE_VIEW_VERSION: u32 = 1;
 
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +35,14 @@ pub struct Manifest {
     pub encoder: EncoderReference,
     pub windows: WindowSettings,
     pub window_pooling: WindowPooling,
+    /// The view of the document.
     pub head: HeadEntry,
+    /// The view of its words, from version 2 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<WordsEntry>,
+    /// Where there are several views.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<StackEntry>,
     pub calibration: CalibrationEntry,
     /// Per label the probability from which it is assigned; `null` where the most probable label is taken.
     pub thresholds: Option<Vec<f64>>,
@@ -47,6 +57,24 @@ pub struct HeadEntry {
     pub hidden_size: usize,
     /// Strength `C` it was fitted with.
     pub strength: f64,
+}
+
+/// Size and settings of the words view; its numbers are in `words.safetensors`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WordsEntry {
+    /// Strength `C` it was fitted with.
+    pub strength: f64,
+    pub n_terms: usize,
+    pub terms: TermSettings,
+}
+
+/// How views are put together: `Σ weight · calibrated logit`, the document's first, then the words'.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackEntry {
+    pub weights: Vec<f64>,
+    pub calibrations: Vec<CalibrationEntry>,
 }
 
 /// Kinds of heads that can be saved.
@@ -100,6 +128,10 @@ pub enum ManifestError {
     Thresholds { task: Task, is_there: bool },
     #[error("the head takes {head} columns, the encoder gives {encoder}")]
     HiddenSize { head: usize, encoder: usize },
+    #[error("`stack` is for {found} views, expected {expected}")]
+    NViews { expected: usize, found: usize },
+    #[error("`words` and `stack` go together, only one is there")]
+    Views,
     #[error("the calibration is not usable")]
     Calibration(#[from] CalibrationError),
 }
@@ -109,9 +141,18 @@ impl Manifest {
     pub fn of(classifier: &Classifier) -> Self {
         let topics = &classifier.topics;
         let record = &classifier.record;
+        let words = topics.words().map(|words| WordsEntry {
+            strength: record.words_strength.unwrap_or_default(),
+            n_terms: words.vocabulary().n_columns(),
+            terms: words.vocabulary().terms().clone(),
+        });
+        let stack = words.is_some().then(|| StackEntry {
+            weights: topics.stack.weights().to_vec(),
+            calibrations: topics.stack.calibrations().iter().map(CalibrationEntry::of).collect(),
+        });
         Self {
             format: FORMAT.to_owned(),
-            format_version: FORMAT_VERSION,
+            format_version: if words.is_some() { FORMAT_VERSION } else { ONE_VIEW_VERSION },
             program_version: record.program_version.clone(),
             task: topics.task(),
             labels: topics.labels.iter().map(|(_, label)| label.clone()).collect(),
@@ -120,9 +161,11 @@ impl Manifest {
             window_pooling: classifier.settings.window_pooling,
             head: HeadEntry {
                 kind: HeadKind::Linear,
-                hidden_size: topics.head.hidden_size(),
+                hidden_size: record.encoder.hidden_size,
                 strength: record.strength,
             },
+            words,
+            stack,
             calibration: CalibrationEntry::of(&topics.calibration),
             thresholds: topics.thresholds.as_ref().map(|thresholds| thresholds.as_slice().to_vec()),
             training: TrainingEntry {
@@ -138,34 +181,60 @@ impl Manifest {
     /// # Errors
     /// Lengths that do not fit the labels, numbers out of range, or a calibration of the other task.
     pub fn decision_parts(&self) -> Result<(Calibration, Option<Thresholds>), ManifestError> {
-        let n_labels = self.labels.len();
-        let check = |what, found| {
-            if found == n_labels { Ok(()) } else { Err(ManifestError::Length { what, expected: n_labels, found }) }
-        };
         if self.head.hidden_size != self.encoder.hidden_size {
             return Err(ManifestError::HiddenSize { head: self.head.hidden_size, encoder: self.encoder.hidden_size });
         }
-        check("`training.data.support`", self.training.data.support.len())?;
-        let wrong_task = |kind| Err(ManifestError::CalibrationTask { kind, task: self.task });
-        let calibration = match (&self.calibration, self.task) {
-            (CalibrationEntry::Temperature { temperature }, Task::Single) => {
-                Calibration::Temperature(Temperature::new(*temperature)?)
-            }
-            (CalibrationEntry::Platt { slopes, offsets }, Task::Multi) => {
-                check("`calibration.slopes`", slopes.len())?;
-                Calibration::Platt(Platt::new(slopes.clone(), offsets.clone())?)
-            }
-            (CalibrationEntry::Temperature { .. }, Task::Multi) => return wrong_task("temperature"),
-            (CalibrationEntry::Platt { .. }, Task::Single) => return wrong_task("platt"),
-        };
+        self.check_length("`training.data.support`", self.training.data.support.len())?;
+        let calibration = self.live(&self.calibration)?;
         let thresholds = match (&self.thresholds, self.task) {
             (Some(values), Task::Multi) => {
-                check("`thresholds`", values.len())?;
+                self.check_length("`thresholds`", values.len())?;
                 Some(Thresholds::new(values.clone())?)
             }
             (None, Task::Single) => None,
             (values, task) => return Err(ManifestError::Thresholds { task, is_there: values.is_some() }),
         };
         Ok((calibration, thresholds))
+    }
+
+    /// How the views are put together.
+    ///
+    /// # Errors
+    /// As [`Manifest::decision_parts`], or one view too few or too many.
+    pub fn live_stack(&self) -> Result<Stack, ManifestError> {
+        match (&self.words, &self.stack) {
+            (None, None) => Ok(Stack::single(Calibration::identity(self.task, self.labels.len()))),
+            (Some(_), Some(stack)) => {
+                const N_VIEWS: usize = 2;
+                if stack.calibrations.len() != N_VIEWS {
+                    return Err(ManifestError::NViews { expected: N_VIEWS, found: stack.calibrations.len() });
+                }
+                let calibrations =
+                    stack.calibrations.iter().map(|calibration| self.live(calibration)).collect::<Result<_, _>>()?;
+                Ok(Stack::new(calibrations, stack.weights.clone())?)
+            }
+            _ => Err(ManifestError::Views),
+        }
+    }
+
+    fn live(&self, entry: &CalibrationEntry) -> Result<Calibration, ManifestError> {
+        let wrong_task = |kind| Err(ManifestError::CalibrationTask { kind, task: self.task });
+        match (entry, self.task) {
+            (CalibrationEntry::Temperature { temperature }, Task::Single) => {
+                Ok(Calibration::Temperature(Temperature::new(*temperature)?))
+            }
+            (CalibrationEntry::Platt { slopes, offsets }, Task::Multi) => {
+                self.check_length("`calibration.slopes`", slopes.len())?;
+                Ok(Calibration::Platt(Platt::new(slopes.clone(), offsets.clone())?))
+            }
+            (CalibrationEntry::Temperature { .. }, Task::Multi) => wrong_task("temperature"),
+            (CalibrationEntry::Platt { .. }, Task::Single) => wrong_task("platt"),
+        }
+    }
+
+    /// One entry for each label.
+    fn check_length(&self, what: &'static str, found: usize) -> Result<(), ManifestError> {
+        let expected = self.labels.len();
+        if found == expected { Ok(()) } else { Err(ManifestError::Length { what, expected, found }) }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `manifest.json` | everything but the head's numbers; see [`manifest`] |
+//! | `manifest.json` | everything but the heads' numbers; see [`manifest`] |
 //! | `head.safetensors` | `weights` `[n_labels, hidden_size]`, `intercepts` `[n_labels]` |
-//! | `SHA256SUMS` | the hashes of both, as `sha256sum -c` reads them |
+//! | `words.safetensors` | vocabulary and head of the words view, where there is one; see [`words_file`] |
+//! | `SHA256SUMS` | the hashes of these, as `sha256sum -c` reads them |
 //! | `README.md` | a model card for people; never read back |
 
 mod card;
 pub mod manifest;
 mod store;
+pub mod words_file;
 
 pub use store::{BundleError, OpenOptions, Saved, read_manifest, verify};

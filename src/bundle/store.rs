@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::card;
 use super::manifest::{FORMAT, FORMAT_VERSION, Manifest, ManifestError};
+use super::words_file::{self, WordsFileError};
 use crate::encoder::open::EncoderReference;
 use crate::encoder::source::{EncoderId, SourceError, SourceOptions, locate};
 use crate::encoder::{Encoder, EncoderError, EncoderSettings, ExecutorChoice, PromptChoice};
@@ -20,9 +21,11 @@ use crate::heads::linear::LinearHead;
 use crate::labels::{LabelError, LabelSet};
 use crate::pipeline::{Classifier, EmbedSettings, TopicHead, TrainingRecord};
 use crate::progress::{Progress, Silent};
+use crate::views::View;
 
 const MANIFEST_FILE: &str = "manifest.json";
 const HEAD_FILE: &str = "head.safetensors";
+const WORDS_FILE: &str = "words.safetensors";
 const SUMS_FILE: &str = "SHA256SUMS";
 const CARD_FILE: &str = "README.md";
 /// Of the folder that is renamed to the model once it is complete.
@@ -90,6 +93,12 @@ pub enum BundleError {
         path: PathBuf,
         #[source]
         source: HeadError,
+    },
+    #[error("the words view in {} is not usable", .path.display())]
+    Words {
+        path: PathBuf,
+        #[source]
+        source: Box<WordsFileError>,
     },
     #[error("the model's encoder cannot be had")]
     Source(#[from] SourceError),
@@ -212,12 +221,12 @@ impl Classifier {
         let path = path.as_ref();
         let manifest = read_manifest(path)?;
         let manifest_path = path.join(MANIFEST_FILE);
-        let (calibration, thresholds) = manifest
-            .decision_parts()
-            .map_err(|source| BundleError::Manifest { path: manifest_path.clone(), source })?;
+        let contradiction = |source| BundleError::Manifest { path: manifest_path.clone(), source };
+        let (calibration, thresholds) = manifest.decision_parts().map_err(contradiction)?;
+        let stack = manifest.live_stack().map_err(contradiction)?;
         let labels = LabelSet::new(manifest.labels.clone())
             .map_err(|source| BundleError::Labels { path: manifest_path, source })?;
-        let head = read_head(&path.join(HEAD_FILE), &manifest)?;
+        let views = read_views(path, &manifest)?;
         let encoder = open_encoder(&manifest.encoder, options, progress)?;
         Ok(Classifier {
             encoder: Arc::new(encoder),
@@ -226,13 +235,14 @@ impl Classifier {
                 window_pooling: manifest.window_pooling,
                 batch_tokens: options.batch_tokens,
             },
-            topics: TopicHead { labels, head, calibration, thresholds },
+            topics: TopicHead { labels, views, stack, calibration, thresholds },
             record: TrainingRecord {
                 program_version: manifest.program_version,
                 encoder: manifest.encoder,
                 settings: manifest.training.settings,
                 data: manifest.training.data,
                 strength: manifest.head.strength,
+                words_strength: manifest.words.map(|words| words.strength),
                 cross_validation: manifest.training.cross_validation,
             },
         })
@@ -299,8 +309,21 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, BundleError> {
 /// As [`read_manifest`], or the head is damaged.
 pub fn verify(path: &Path) -> Result<Manifest, BundleError> {
     let manifest = read_manifest(path)?;
-    read_head(&path.join(HEAD_FILE), &manifest)?;
+    read_views(path, &manifest)?;
     Ok(manifest)
+}
+
+fn read_views(path: &Path, manifest: &Manifest) -> Result<Vec<View>, BundleError> {
+    let mut views = vec![View::Document(read_head(&path.join(HEAD_FILE), manifest)?)];
+    if let Some(entry) = &manifest.words {
+        let words_path = path.join(WORDS_FILE);
+        let bytes = read(&words_path)?;
+        check_hash(path, WORDS_FILE, &bytes)?;
+        let words = words_file::read(&bytes, entry, manifest.task, manifest.labels.len())
+            .map_err(|source| BundleError::Words { path: words_path, source: source.into() })?;
+        views.push(View::Words(Box::new(words)));
+    }
+    Ok(views)
 }
 
 fn read_head(path: &Path, manifest: &Manifest) -> Result<LinearHead, BundleError> {
@@ -367,10 +390,15 @@ fn write(classifier: &Classifier, path: &Path) -> io::Result<()> {
     let manifest = Manifest::of(classifier);
     let mut manifest_json = serde_json::to_vec_pretty(&manifest)?;
     manifest_json.push(b'\n');
-    let head = head_bytes(&classifier.topics.head).map_err(io::Error::other)?;
-    let sums = format!("{}  {HEAD_FILE}\n{}  {MANIFEST_FILE}\n", sha256(&head), sha256(&manifest_json));
-    write_file(&folder.path().join(HEAD_FILE), &head)?;
-    write_file(&folder.path().join(MANIFEST_FILE), &manifest_json)?;
+    let head = head_bytes(classifier.topics.document()).map_err(io::Error::other)?;
+    let words = classifier.topics.words().map(words_file::write).transpose().map_err(io::Error::other)?;
+    let mut sums = String::new();
+    for (name, bytes) in [(HEAD_FILE, Some(&head)), (MANIFEST_FILE, Some(&manifest_json)), (WORDS_FILE, words.as_ref())]
+    {
+        let Some(bytes) = bytes else { continue };
+        write_file(&folder.path().join(name), bytes)?;
+        sums.push_str(&format!("{}  {name}\n", sha256(bytes)));
+    }
     write_file(&folder.path().join(SUMS_FILE), sums.as_bytes())?;
     write_file(&folder.path().join(CARD_FILE), card::render(&manifest).as_bytes())?;
     let_others_read(folder.path())?;

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use self::platt::Platt;
 use self::temperature::Temperature;
-use crate::labels::Task;
+use crate::labels::{Targets, Task};
 
 /// What can be wrong with calibrations and thresholds, most often when they come from a file.
 #[derive(Debug, Error, PartialEq)]
@@ -38,6 +38,8 @@ pub enum CalibrationError {
     Offset { label_idx: usize, found: f64 },
     #[error("{n_slopes} slopes and {n_offsets} offsets; a Platt calibration needs one of each per label")]
     PlattShape { n_slopes: usize, n_offsets: usize },
+    #[error("weights {found:?} for {n_views} views; a stack needs one for each, none negative")]
+    Weights { n_views: usize, found: Vec<f64> },
     #[error("threshold {found} of label number {label_idx} is outside 0 to 1")]
     Threshold { label_idx: usize, found: f64 },
     #[error(
@@ -57,6 +59,17 @@ pub enum Calibration {
 }
 
 impl Calibration {
+    /// Fits a temperature for single targets, Platt's lines for multi, on out-of-fold logits `[n_articles, n_labels]`.
+    ///
+    /// # Errors
+    /// Logits that do not match the targets, or are not finite.
+    pub fn fit(logits: ArrayView2<f64>, targets: &Targets, n_labels: usize) -> Result<Self, CalibrationError> {
+        Ok(match targets {
+            Targets::Single(labels) => Self::Temperature(Temperature::fit(logits, labels)?),
+            Targets::Multi(_) => Self::Platt(Platt::fit(logits, targets.indicator(n_labels).view())?),
+        })
+    }
+
     /// Plain soft-max or sigmoids.
     pub fn identity(task: Task, n_labels: usize) -> Self {
         match task {
@@ -70,6 +83,17 @@ impl Calibration {
         match self {
             Self::Temperature(_) => Task::Single,
             Self::Platt(_) => Task::Multi,
+        }
+    }
+
+    /// Calibrated logits: what a plain soft-max or sigmoid makes the probabilities of, `[n_articles, n_labels]` as are `logits`.
+    ///
+    /// # Errors
+    /// As [`Calibration::probabilities`].
+    pub fn logits(&self, logits: ArrayView2<f64>) -> Result<Array2<f64>, CalibrationError> {
+        match self {
+            Self::Temperature(temperature) => Ok(logits.mapv(|logit| logit / temperature.value())),
+            Self::Platt(platt) => platt.logits(logits),
         }
     }
 

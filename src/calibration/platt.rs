@@ -149,12 +149,17 @@ impl Platt {
     /// # Errors
     /// [`CalibrationError::NLabels`].
     pub fn probabilities(&self, logits: ArrayView2<f64>) -> Result<Array2<f64>, CalibrationError> {
+        Ok(self.logits(logits)?.mapv_into(sigmoid))
+    }
+
+    /// `slope · logit + offset`
+    pub(super) fn logits(&self, logits: ArrayView2<f64>) -> Result<Array2<f64>, CalibrationError> {
         if logits.ncols() != self.slopes.len() {
             let (expected, found) = (self.slopes.len(), logits.ncols());
             return Err(CalibrationError::NLabels { what: "the calibration", expected, found });
         }
         Ok(Array2::from_shape_fn(logits.dim(), |(row_idx, label_idx)| {
-            sigmoid(self.slopes[label_idx] * logits[[row_idx, label_idx]] + self.offsets[label_idx])
+            self.slopes[label_idx] * logits[[row_idx, label_idx]] + self.offsets[label_idx]
         }))
     }
 }

@@ -1,10 +1,12 @@
-//! Light classifiers on embeddings.
+//! Light classifiers on embeddings, and on sparse rows of words.
 //!
 //! * [`logistic`]: settings and fitting of logistic regression; its soft-max form for one label per article
 //! * [`one_vs_rest`]: its form for any number of labels per article
 //! * [`linear`]: the classifier that comes out, `[n_labels, hidden_size]` weights and an intercept per label
+//! * [`sparse_linear`]: linear heads on sparse rows; [`sparse_folds`]: their out-of-fold logits; [`sparse_prune`]: cut down to a size
 
 mod design;
+mod dual;
 mod eigen;
 mod exponential;
 mod lbfgs;
@@ -12,11 +14,20 @@ pub mod linear;
 pub mod logistic;
 mod objective;
 pub mod one_vs_rest;
+pub mod sparse_folds;
+pub mod sparse_linear;
+pub mod sparse_prune;
+mod sparse_rows;
 
 use ndarray::{Array2, ArrayView2};
 use thiserror::Error;
 
+pub use self::dual::SparseLoss;
 pub use self::linear::LinearHead;
+pub use self::sparse_folds::SparseOutOfFold;
+pub use self::sparse_linear::SparseLinearHead;
+pub use self::sparse_prune::PrunedHead;
+pub use self::sparse_rows::SparseRows;
 pub(crate) use self::{design::Design, lbfgs::Stopping, logistic::TrainingSet, objective::Products};
 use crate::labels::Task;
 
@@ -64,6 +75,14 @@ pub enum HeadError {
     Shape { weights: [usize; 2], n_intercepts: usize },
     #[error("{tensor} of the head hold {value} for label number {label_idx}; all values must be finite")]
     NonFiniteParameter { tensor: &'static str, label_idx: usize, value: f32 },
+    #[error("a sparse matrix of {n_indices} columns and {n_values} values has row limits that do not fit them")]
+    SparseShape { n_indices: usize, n_values: usize },
+    #[error(
+        "row {row_idx} of a sparse matrix of {n_columns} columns has column {column_idx} out of range or out of order"
+    )]
+    SparseColumn { row_idx: usize, column_idx: usize, n_columns: usize },
+    #[error("cannot fit a head on row {row_idx}: there are {n_rows} rows")]
+    RowOutOfRange { row_idx: usize, n_rows: usize },
     #[error(
         "the loss of {n_unsolved} labels is not within {tolerance} of its minimum after {n_evaluations} evaluations"
     )]

@@ -7,15 +7,17 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{HeadSettings, TrainError, fit_head};
+use super::fit_views::fit_views;
+use super::{HeadSettings, TrainError};
 use crate::data::{Article, DataError, LabelledTargets, collect_targets};
 use crate::encoder::Encoder;
 use crate::labels::{LabelSet, Task};
 use crate::pipeline::{
-    Classifier, CrossValidation, DataRecord, EmbedSettings, TopicHead, TrainingRecord, embed_stream,
+    Classifier, CrossValidation, DataRecord, EmbedSettings, TopicHead, TrainingRecord, embed_stream, titled,
 };
 use crate::progress::{Event, Progress, Silent};
 use crate::report::{EvaluationInput, EvaluationReport};
+use crate::views::ViewKind;
 
 /// How a classifier is trained.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,7 +63,7 @@ impl Classifier {
         Ok(Self::train_with(encoder, articles, settings, &Silent)?.0)
     }
 
-    /// Trains on a stream of labelled articles; embeddings are kept, texts are not.
+    /// Trains on a stream of labelled articles; embeddings are kept, texts only where a view of their words is wanted.
     ///
     /// # Errors
     /// The first error of the stream; an article without known labels; fewer than two labels; settings that make no sense;
@@ -94,9 +96,14 @@ impl Classifier {
         };
         let mut rows: Vec<f32> = Vec::new();
         let mut known: Vec<(String, Option<Vec<String>>)> = Vec::new();
+        let mut texts: Vec<String> = Vec::new();
+        let keeps_texts = settings.head.views.contains(&ViewKind::Words);
         progress.event(Event::Started { stage: "encoding", total: None });
         let counts = embed_stream(&encoder, &settings.embed, hashed, progress, |chunk| {
             rows.extend(chunk.embeddings.iter());
+            if keeps_texts {
+                texts.extend(chunk.articles.iter().map(|article| titled(article).joined().into_owned()));
+            }
             known.extend(chunk.articles.into_iter().map(|article| (article.id, article.labels)));
             Ok(())
         })?;
@@ -119,7 +126,8 @@ impl Classifier {
         }
         let embeddings = Array2::from_shape_vec((known.len(), encoder.hidden_size()), rows)
             .expect("every article has one embedding");
-        let fitted = fit_head(embeddings.view(), &resolved.targets, &resolved.labels, &head_settings, progress)?;
+        let fitted =
+            fit_views(embeddings.view(), &texts, &resolved.targets, &resolved.labels, &head_settings, progress)?;
         let fit = started.elapsed();
 
         let cross_validation = match fitted.cv {
@@ -151,6 +159,7 @@ impl Classifier {
                 counts,
             },
             strength: fitted.strength,
+            words_strength: fitted.words_strength,
             cross_validation,
         };
         let classifier = Classifier {
@@ -158,7 +167,8 @@ impl Classifier {
             settings: settings.embed.clone(),
             topics: TopicHead {
                 labels: resolved.labels,
-                head: fitted.head,
+                views: fitted.views,
+                stack: fitted.stack,
                 calibration: fitted.calibration,
                 thresholds: fitted.thresholds,
             },

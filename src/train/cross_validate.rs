@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::folds::Folds;
-use crate::calibration::platt::Platt;
-use crate::calibration::temperature::Temperature;
-use crate::calibration::{Calibration, CalibrationError};
+use crate::calibration::Calibration;
 use crate::heads::logistic::ClassWeight;
 use crate::heads::{Design, Products, Stopping, TrainingSet};
 use crate::labels::{Targets, Task};
@@ -126,7 +124,7 @@ pub(crate) fn cross_validate(
             }
         }
         mean /= n_folds as f64;
-        let probabilities = calibrate(logits.view(), &targets, n_labels)?.probabilities(logits.view())?;
+        let probabilities = Calibration::fit(logits.view(), &targets, n_labels)?.probabilities(logits.view())?;
         let log_loss = log_loss(probabilities.view(), &targets);
         let score = StrengthScore { strength, log_loss, f1_micro: f1_micro(logits.view(), &targets) };
         scores.push(score);
@@ -137,18 +135,6 @@ pub(crate) fn cross_validate(
     }
     let best = best.expect("checked settings hold at least one strength");
     Ok((scores, best))
-}
-
-/// Temperature for single, Platt's lines for multi.
-pub(crate) fn calibrate(
-    logits: ArrayView2<f64>,
-    targets: &Targets,
-    n_labels: usize,
-) -> Result<Calibration, CalibrationError> {
-    Ok(match targets {
-        Targets::Single(labels) => Calibration::Temperature(Temperature::fit(logits, labels)?),
-        Targets::Multi(_) => Calibration::Platt(Platt::fit(logits, targets.indicator(n_labels).view())?),
-    })
 }
 
 /// As [`StrengthScore`] describes it.

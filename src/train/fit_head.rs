@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::cross_validate::{FoldedDesign, PRODUCTS, StrengthScore, calibrate, cross_validate};
+use super::cross_validate::{FoldedDesign, PRODUCTS, StrengthScore, cross_validate};
 use super::folds::Folds;
 use crate::calibration::Calibration;
 use crate::calibration::thresholds::{Aim, Thresholds, decide};
@@ -13,6 +13,8 @@ use crate::heads::logistic::{ClassWeight, check_class_weight, check_strength, ch
 use crate::heads::{LinearHead, Stopping};
 use crate::labels::{LabelSet, Targets, Task};
 use crate::progress::{Event, Progress};
+use crate::views::ViewKind;
+use crate::views::stack::Stack;
 
 /// The final loss is left at most about half this share above its minimum: probabilities then agree with those of a fully
 /// converged fit to about three digits.
@@ -48,6 +50,8 @@ pub struct HeadSettings {
     /// What the thresholds of a multi-label task aim at.
     pub aim: Aim,
     pub calibration: CalibrationChoice,
+    /// What is seen of an article, for [`super::fit_views`]; `document` must be among them. [`fit_head()`] looks at embeddings alone.
+    pub views: Vec<ViewKind>,
     pub seed: u64,
 }
 
@@ -59,6 +63,7 @@ impl Default for HeadSettings {
             class_weight: ClassWeight::Uniform,
             aim: Aim::F1,
             calibration: CalibrationChoice::Fitted,
+            views: vec![ViewKind::Document, ViewKind::Words],
             seed: 0,
         }
     }
@@ -86,6 +91,10 @@ impl HeadSettings {
         if self.aim.check().is_err() {
             let found = self.aim.to_string();
             return Err(TrainError::Setting { name: "aim", found, expected: "a number between 0 and 1" });
+        }
+        if !self.views.contains(&ViewKind::Document) {
+            let found = self.views.iter().map(|view| view.name()).collect::<Vec<_>>().join(",");
+            return Err(TrainError::Setting { name: "views", found, expected: "`document` among them" });
         }
         self.strengths.sort_by(f64::total_cmp);
         self.strengths.dedup();
@@ -211,8 +220,9 @@ pub fn fit_head(
     let fitted = match chosen {
         Some((strengths, result)) => {
             let oof_logits = result.logits;
-            let all = Decider::fit(oof_logits.view(), targets, n_labels, settings)?;
-            let (oof_probabilities, oof_decisions) = cross_fit(oof_logits.view(), targets, n_labels, &folds, settings)?;
+            let view = [oof_logits.view()];
+            let all = Decider::fit(&view, targets, n_labels, settings)?;
+            let (oof_probabilities, oof_decisions) = cross_fit(&view, targets, n_labels, &folds, settings)?;
             let cv = CvReport { folds, strengths, oof_logits, oof_probabilities, oof_decisions };
             FittedHead { head, calibration: all.calibration, thresholds: all.thresholds, strength, cv: Some(cv) }
         }
@@ -253,55 +263,63 @@ fn warn_of_rare_labels(targets: &Targets, labels: &LabelSet, progress: &dyn Prog
     }
 }
 
-/// What turns logits into probabilities and labels.
-struct Decider {
-    calibration: Calibration,
-    thresholds: Option<Thresholds>,
+/// What turns the logits of views into probabilities and labels.
+pub(super) struct Decider {
+    pub(super) stack: Stack,
+    pub(super) calibration: Calibration,
+    pub(super) thresholds: Option<Thresholds>,
 }
 
 impl Decider {
-    fn fit(
-        logits: ArrayView2<f64>,
+    /// Each of `views` is `[n_articles, n_labels]`.
+    pub(super) fn fit(
+        views: &[ArrayView2<f64>],
         targets: &Targets,
         n_labels: usize,
         settings: &HeadSettings,
     ) -> Result<Self, TrainError> {
+        let identity = || Calibration::identity(targets.task(), n_labels);
+        let stack = if views.len() == 1 { Stack::single(identity()) } else { Stack::fit(views, targets, n_labels)? };
+        let logits = stack.logits(views)?;
         let calibration = match settings.calibration {
-            CalibrationChoice::Off => Calibration::identity(targets.task(), n_labels),
-            CalibrationChoice::Fitted => calibrate(logits, targets, n_labels)?,
+            CalibrationChoice::Off => identity(),
+            CalibrationChoice::Fitted => Calibration::fit(logits.view(), targets, n_labels)?,
         };
         let thresholds = match targets.task() {
             Task::Single => None,
             Task::Multi => {
-                let probabilities = calibration.probabilities(logits)?;
+                let probabilities = calibration.probabilities(logits.view())?;
                 Some(Thresholds::fit(probabilities.view(), targets.indicator(n_labels).view(), settings.aim)?)
             }
         };
-        Ok(Self { calibration, thresholds })
+        Ok(Self { stack, calibration, thresholds })
     }
 }
 
 /// Probabilities and decisions for every fold by what the other folds' out-of-fold logits teach.
-fn cross_fit(
-    logits: ArrayView2<f64>,
+pub(super) fn cross_fit(
+    views: &[ArrayView2<f64>],
     targets: &Targets,
     n_labels: usize,
     folds: &Folds,
     settings: &HeadSettings,
 ) -> Result<(Array2<f64>, Array2<bool>), TrainError> {
+    let select = |rows: &[usize]| views.iter().map(|logits| logits.select(Axis(0), rows)).collect::<Vec<_>>();
     let parts: Vec<(Vec<usize>, Array2<f64>, Array2<bool>)> = (0..folds.n_folds())
         .into_par_iter()
         .map(|fold_idx| {
             let (training, held_out) = (folds.training(fold_idx), folds.held_out(fold_idx));
-            let others = logits.select(Axis(0), &training);
-            let decider = Decider::fit(others.view(), &targets.select(&training), n_labels, settings)?;
-            let probabilities = decider.calibration.probabilities(logits.select(Axis(0), &held_out).view())?;
+            let (others, own) = (select(&training), select(&held_out));
+            let others: Vec<_> = others.iter().map(|logits| logits.view()).collect();
+            let own: Vec<_> = own.iter().map(|logits| logits.view()).collect();
+            let decider = Decider::fit(&others, &targets.select(&training), n_labels, settings)?;
+            let probabilities = decider.calibration.probabilities(decider.stack.logits(&own)?.view())?;
             let decisions = decide(probabilities.view(), decider.thresholds.as_ref())?;
             Ok((held_out, probabilities, decisions))
         })
         .collect::<Result<_, TrainError>>()?;
-    let mut probabilities = Array2::zeros(logits.dim());
-    let mut decisions = Array2::from_elem(logits.dim(), false);
+    let mut probabilities = Array2::zeros(views[0].dim());
+    let mut decisions = Array2::from_elem(views[0].dim(), false);
     for (rows, part_probabilities, part_decisions) in parts {
         for (place, row_idx) in rows.into_iter().enumerate() {
             probabilities.row_mut(row_idx).assign(&part_probabilities.row(place));

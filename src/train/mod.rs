@@ -1,12 +1,14 @@
 //! Fitting a classifier on embeddings whose labels are known.
 //!
 //! * [`fit_head()`]: strength of the penalty, head, calibration and thresholds in one call
+//! * [`fit_views`]: several views of an article and the stack that puts them together
 //! * [`cross_validate`]: out-of-fold logits for every strength
 //! * [`folds`]: which rows are held out together
 
 pub mod classifier;
 pub mod cross_validate;
 pub mod fit_head;
+pub mod fit_views;
 pub mod folds;
 
 use thiserror::Error;
@@ -19,6 +21,7 @@ use crate::encoder::EncoderError;
 use crate::heads::HeadError;
 use crate::pipeline::PipelineError;
 use crate::report::ReportError;
+use crate::views::words::WordsError;
 
 /// What can go wrong in training.
 #[derive(Debug, Error)]
@@ -28,6 +31,8 @@ pub enum TrainError {
     Setting { name: &'static str, found: String, expected: &'static str },
     #[error("cannot fit the head")]
     Head(#[source] HeadError),
+    #[error("cannot read the words of the articles")]
+    Words(#[from] WordsError),
     #[error("cannot calibrate the head")]
     Calibration(#[from] CalibrationError),
     #[error("{0}")]

@@ -48,8 +48,29 @@ fn train_prints_its_result_on_stdout_and_talks_on_stderr() {
     assert!(!run.stderr.contains("error:") && !run.stderr.contains("warning:"), "{}", run.stderr);
     let names = crate::support::files_of(&place.path("deep/down/model"));
     let names: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["README.md", "SHA256SUMS", "head.safetensors", "manifest.json"]);
+    assert_eq!(names, ["README.md", "SHA256SUMS", "head.safetensors", "manifest.json", "words.safetensors"]);
     assert_eq!(place.names(), ["deep", "encoder", "train.jsonl"], "no temporary files are left");
+}
+
+#[test]
+fn a_model_that_sees_words_says_how_much_they_count() {
+    let place = Place::new();
+    let real = std::fs::read_to_string(crate::support::root().join("data/diplomacy/train.jsonl")).unwrap();
+    place.write("train.jsonl", real.lines().take(40).map(|line| format!("{line}\n")).collect::<String>());
+    let args = ["train", "train.jsonl", "--encoder", ENCODER, "-o", "model", "--max-windows", "1"];
+    let run = place.run(&[&args[..], &["--views", "document,words"]].concat()).expect(DONE);
+    let head = run.out().lines().next().unwrap();
+    assert!(head.starts_with("40 articles, 12 labels, multi; strength C = "), "{head}");
+    assert!(head.contains("; weights: document ") && head.contains(", words "), "{head}");
+    let inspected = place.run(&["inspect", "model"]).expect(DONE);
+    assert!(inspected.out().contains("\nviews     document, weight "), "{}", inspected.out());
+    assert!(place.read_text("model/README.md").contains("It looks at an article in two ways"));
+    let predicted = place.run(&["predict", "model", "train.jsonl", "-q"]).expect(DONE);
+    assert_eq!(rows(predicted.out()).len(), 40);
+    place
+        .run(&[&args[..5], &["other", "--views", "words"]].concat())
+        .expect(FAILED)
+        .says("head setting `views` is words, expected `document` among them");
 }
 
 #[test]

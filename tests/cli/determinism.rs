@@ -22,15 +22,20 @@ const QUICK: [&str; 2] = ["--max-windows", "3"];
 fn the_model_is_the_same_byte_for_byte_on_any_number_of_threads_and_again() {
     let place = Place::new();
     place.write("train.jsonl", real_articles().concat());
-    let train = |output: &str, threads: &str| {
-        let args = ["train", "train.jsonl", "--encoder", ENCODER, "-o", output, "--threads", threads];
-        place.run(&[&args[..], &QUICK].concat()).expect(DONE);
-        files_of(&place.path(output))
-    };
-    let first = train("first", "1");
-    assert_eq!(first, train("again", "1"));
-    assert_eq!(first, train("two", "2"));
-    assert_eq!(first, train("five", "5"));
+    for (views, n_files) in [("document", 4), ("document,words", 5)] {
+        let train = |output: &str, threads: &str| {
+            let output = format!("{views}-{output}");
+            let mut args = vec!["train", "train.jsonl", "--encoder", ENCODER, "-o", &output, "--threads", threads];
+            args.extend(["--views", views]);
+            place.run(&[&args[..], &QUICK].concat()).expect(DONE);
+            files_of(&place.path(&output))
+        };
+        let first = train("first", "1");
+        assert_eq!(first.len(), n_files);
+        assert_eq!(first, train("again", "1"));
+        assert_eq!(first, train("two", "2"));
+        assert_eq!(first, train("five", "5"));
+    }
 }
 
 #[test]

@@ -77,6 +77,12 @@ fn describe(manifest: &Manifest) -> String {
          data hash SHA-256 {}\n",
         data.counts.n_articles, data.n_without_labels, data.counts.n_long, data.counts.n_cut, data.sha256,
     ));
+    if let (Some(words), Some(stack)) = (&manifest.words, &manifest.stack) {
+        text.push_str(&format!(
+            "views     document, weight {:.2}; words, weight {:.2}: {} terms, C = {}\n",
+            stack.weights[0], stack.weights[1], words.n_terms, words.strength
+        ));
+    }
     match &manifest.training.cross_validation {
         Some(cv) => text.push_str(&format!(
             "head      logistic regression, C = {}\n\n{}-fold cross-validation:\n\n{}",

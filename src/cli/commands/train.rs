@@ -19,11 +19,12 @@ use crate::labels::Task;
 use crate::pipeline::Classifier;
 use crate::train::fit_head::CalibrationChoice;
 use crate::train::{HeadSettings, TrainSettings};
+use crate::views::ViewKind;
 
 /// Fit a classifier on labelled articles and save it.
 ///
-/// Each article is turned into an embedding once; the strength of the head, its calibration and the threshold of every
-/// label are chosen by cross-validation. Prints what cross-validation found.
+/// Each article is turned into an embedding once, and its words are counted. The strengths of both heads, their weights,
+/// calibration and the threshold of every label are chosen by cross-validation. Prints what cross-validation found.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   topicwire train data/diplomacy/train.jsonl -o model
@@ -67,12 +68,30 @@ pub struct TrainFlags {
     /// Probabilities from the logits: auto fits them to held-out articles, none leaves them [default: auto]
     #[arg(long, value_enum, value_name = "auto|none", hide_possible_values = true, help_heading = "Head")]
     calibration: Option<CalibrationArg>,
+    /// What is seen of an article: its embedding (document), its words and letters beside it (words; keeps the texts in memory)
+    /// [default: document,words]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "VIEW,…",
+        value_delimiter = ',',
+        hide_possible_values = true,
+        help_heading = "Head"
+    )]
+    views: Vec<ViewArg>,
     #[command(flatten)]
     #[serde(flatten)]
     windows: WindowArgs,
     #[command(flatten)]
     #[serde(flatten)]
     run: RunArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ViewArg {
+    Document,
+    Words,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum, Serialize, Deserialize)]
@@ -119,6 +138,16 @@ impl TrainFlags {
                 CalibrationArg::Auto => CalibrationChoice::Fitted,
                 CalibrationArg::None => CalibrationChoice::Off,
             };
+        }
+        if !self.views.is_empty() {
+            head.views = self
+                .views
+                .iter()
+                .map(|view| match view {
+                    ViewArg::Document => ViewKind::Document,
+                    ViewArg::Words => ViewKind::Words,
+                })
+                .collect();
         }
         Ok(TrainSettings {
             embed: self.windows.embed_settings(&self.run),
@@ -180,13 +209,23 @@ impl TrainCommand {
 
 fn summary(classifier: &Classifier) -> String {
     let record = &classifier.record;
-    let head = format!(
+    let mut head = format!(
         "{} articles, {} labels, {}; strength C = {}",
         record.data.counts.n_articles,
         classifier.labels().len(),
         classifier.topics.task(),
         record.strength
     );
+    if let Some(strength) = record.words_strength {
+        let weights: Vec<String> = classifier
+            .topics
+            .views
+            .iter()
+            .zip(classifier.topics.stack.weights())
+            .map(|(view, weight)| format!("{} {weight:.2}", view.kind().name()))
+            .collect();
+        head.push_str(&format!(", of the words {strength}; weights: {}", weights.join(", ")));
+    }
     match &record.cross_validation {
         Some(cv) => format!("{head}; {}-fold cross-validation:\n\n{}", cv.n_folds, printer::report(&cv.report)),
         None => format!("{head}; too few articles for cross-validation\n"),
