@@ -13,7 +13,9 @@ target=aarch64-unknown-linux-gnu
 export RUSTC="${RUSTC:-/usr/bin/rustc}"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target/aarch64}"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu -cpu max"
+# Linked statically: with shared libraries the emulator of Debian 12 hangs when a thread is made.
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static"
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -cpu max,pauth-impdef=on"
 export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
 
 for tool in "$RUSTC" aarch64-linux-gnu-gcc qemu-aarch64-static; do
