@@ -42,7 +42,7 @@ for folder in "${folders[@]}"; do
     [ ! -f "$folder/labels.json" ] || labels=(--labels "$folder/labels.json")
     echo "== $name" >&2
     run=(--precision "$precision" --quiet --progress none)
-    "$topicwire" train "$folder/train.jsonl" "${labels[@]}" -o "$out/$name" --overwrite "${run[@]}" >"$out/$name.train.txt"
+    "$topicwire" train "$folder/train.jsonl" "${labels[@]}" -o "$out/$name" --overwrite --views document "${run[@]}" >"$out/$name.train.txt"
     "$topicwire" evaluate "$out/$name" "$folder/test.jsonl" --json "${run[@]}" >"$out/$name.json"
     reports+=("$out/$name.json")
   done
