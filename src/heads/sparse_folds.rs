@@ -61,6 +61,19 @@ impl CheckedSparseLinear {
         fold_of_row: &[usize],
         strengths: &[f64],
     ) -> Result<SparseOutOfFold, HeadError> {
+        self.out_of_fold_unless(rows, targets, n_labels, fold_of_row, strengths, &|| false)
+    }
+
+    /// The same, given up with [`HeadError::Interrupted`] as soon as `interrupted` says so, asked before every label and strength.
+    pub(crate) fn out_of_fold_unless(
+        &self,
+        rows: &SparseRows,
+        targets: &Targets,
+        n_labels: usize,
+        fold_of_row: &[usize],
+        strengths: &[f64],
+        interrupted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<SparseOutOfFold, HeadError> {
         check_targets(rows, &[], targets, n_labels)?;
         if fold_of_row.len() != rows.n_rows() {
             let found = format!("folds for {} rows", fold_of_row.len());
@@ -87,17 +100,20 @@ impl CheckedSparseLinear {
             let by_label: Vec<Vec<(Vec<f64>, bool)>> = (0..n_labels)
                 .into_par_iter()
                 .map(|label_idx| match self.descent(training, targets, LabelId(label_idx)) {
-                    Start::Constant(intercept) => vec![(vec![intercept; held_out.len()], true); strengths.len()],
+                    Start::Constant(intercept) => Ok(vec![(vec![intercept; held_out.len()], true); strengths.len()]),
                     Start::Descent(mut descent) => {
                         let mut solve = |&strength_idx: &usize| {
+                            if interrupted() {
+                                return Err(HeadError::Interrupted);
+                            }
                             descent.solve(strengths[strength_idx]);
                             let logits = held_out.iter().map(|&row_idx| descent.logit(row_idx as usize));
-                            (logits.collect(), descent.is_solved)
+                            Ok((logits.collect(), descent.is_solved))
                         };
                         upwards.iter().map(&mut solve).collect()
                     }
                 })
-                .collect();
+                .collect::<Result<_, _>>()?;
             for (label_idx, by_strength) in by_label.into_iter().enumerate() {
                 for (&strength_idx, (found, is_solved)) in upwards.iter().zip(by_strength) {
                     let mut column = logits[strength_idx].index_axis_mut(Axis(1), label_idx);
@@ -209,6 +225,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn fits_end_when_they_are_asked_to() {
+        let (rows, targets) = example();
+        let linear = SparseLinearSettings::default().check().unwrap();
+        let folds = [0, 1, 2, 0, 1, 2, 0, 1, 2];
+        let out_of_fold = linear.out_of_fold_unless(&rows, &targets, 2, &folds, &[1.0], &|| true);
+        assert_eq!(out_of_fold.unwrap_err(), HeadError::Interrupted);
+        let fit = linear.fit_unless(&rows, &[0, 1, 2, 3], &targets, 2, &|| true);
+        assert_eq!(fit.unwrap_err(), HeadError::Interrupted);
     }
 
     #[test]

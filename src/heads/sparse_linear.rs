@@ -128,12 +128,27 @@ impl CheckedSparseLinear {
         targets: &Targets,
         n_labels: usize,
     ) -> Result<SparseFit, HeadError> {
+        self.fit_unless(rows, row_indices, targets, n_labels, &|| false)
+    }
+
+    /// The same, given up with [`HeadError::Interrupted`] as soon as `interrupted` says so, asked before every label.
+    pub(crate) fn fit_unless(
+        &self,
+        rows: &SparseRows,
+        row_indices: &[u32],
+        targets: &Targets,
+        n_labels: usize,
+        interrupted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<SparseFit, HeadError> {
         check_targets(rows, row_indices, targets, n_labels)?;
         let squared_norms = rows.squared_norms();
         let training = self.training(rows, &squared_norms, row_indices);
         let labels: Vec<LabelFit> = (0..n_labels)
             .into_par_iter()
             .map(|label_idx| {
+                if interrupted() {
+                    return Err(HeadError::Interrupted);
+                }
                 let mut fit = LabelFit { weights: Vec::new(), intercept: 0.0, n_epochs: 0, is_solved: true };
                 match self.descent(training, targets, LabelId(label_idx)) {
                     Start::Constant(intercept) => fit.intercept = intercept as f32,
@@ -149,9 +164,9 @@ impl CheckedSparseLinear {
                         fit.is_solved = descent.is_solved;
                     }
                 }
-                fit
+                Ok(fit)
             })
-            .collect();
+            .collect::<Result<_, _>>()?;
         let intercepts = labels.iter().map(|label| label.intercept).collect();
         let n_epochs = labels.iter().map(|label| label.n_epochs).max().unwrap_or(0);
         let n_unsolved = labels.iter().filter(|label| !label.is_solved).count();

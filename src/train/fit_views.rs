@@ -126,15 +126,18 @@ fn fit_words(
     let rows = vocabulary.transform(texts);
     stop_if_asked()?;
     let linear = SparseLinearSettings { seed: settings.seed, ..SparseLinearSettings::default() };
+    let interrupted = || progress.is_cancelled();
+    let folds_of_rows = folds.fold_of_row();
+    let checked = linear.clone().check()?;
     let mut tried =
-        linear.clone().check()?.out_of_fold(&rows, targets, n_labels, folds.fold_of_row(), &WORDS_STRENGTHS)?;
+        checked.out_of_fold_unless(&rows, targets, n_labels, folds_of_rows, &WORDS_STRENGTHS, &interrupted)?;
     let best = tried.best(targets);
     let strength = WORDS_STRENGTHS[best];
     stop_if_asked()?;
 
     let linear = SparseLinearSettings { strength, ..linear }.check()?;
     let fit_on = |row_indices: &[u32], rows: &SparseRows| -> Result<(PrunedHead, WordsHead), TrainError> {
-        let fitted = linear.fit(rows, row_indices, targets, n_labels)?.head;
+        let fitted = linear.fit_unless(rows, row_indices, targets, n_labels, &interrupted)?.head;
         let pruned = fitted.prune(vocabulary.idf(), &vocabulary.column_bytes(), WORDS_BYTES)?;
         let head = WordsHead::new(vocabulary.select(&pruned.columns)?, pruned.head.clone())?;
         Ok((pruned, head))
