@@ -29,12 +29,28 @@ impl std::fmt::Display for Task {
     }
 }
 
-/// A topic's name and, optionally, what it covers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A topic's name and, optionally, what it covers and how to know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Sentences as an article on it might have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
+    /// Words or phrases that hint at it, in any case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
+    /// Regular expressions that hint at it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patterns: Vec<String>,
+}
+
+impl Label {
+    /// A label of which nothing is known but its name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
 }
 
 /// What can be wrong with a set of labels.
@@ -92,7 +108,7 @@ impl LabelSet {
     /// # Errors
     /// As [`LabelSet::new`].
     pub fn from_names<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Self, LabelError> {
-        Self::new(names.into_iter().map(|name| Label { name: name.into(), description: None }).collect())
+        Self::new(names.into_iter().map(Label::named).collect())
     }
 
     /// Number of labels, at least 1.

@@ -23,7 +23,7 @@
 //! | 3 | [`encoder`] [`heads`] [`calibration`] [`metrics`] | text → embedding → logits → probabilities and labels; how good they are |
 //! | 4 | [`views`] [`report`] | what is seen of an article, put together; evaluation results as data |
 //! | 5 | [`pipeline`] | the [`Classifier`]: articles in, labels and probabilities out |
-//! | 6 | [`train`] [`throughput`] | labelled articles in, a classifier out; how fast encoders are here |
+//! | 6 | [`train`] [`explain`] [`evidence_report`] [`throughput`] | labelled articles in, a classifier out; why an article has its labels, and whether that is so; how fast encoders are here |
 //! | 7 | [`bundle`] | a classifier on disk |
 //! | 8 | `cli` | the command line |
 
@@ -45,6 +45,8 @@ pub mod views;
 
 pub mod pipeline;
 
+pub mod evidence_report;
+pub mod explain;
 pub mod throughput;
 pub mod train;
 

@@ -34,3 +34,14 @@ pub struct Silent;
 impl Progress for Silent {
     fn event(&self, _event: Event<'_>) {}
 }
+
+/// Tells another listener nothing, but stops when that one says so: for a part of long work that is told as a whole.
+pub struct Quiet<'a>(pub &'a dyn Progress);
+
+impl Progress for Quiet<'_> {
+    fn event(&self, _event: Event<'_>) {}
+
+    fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}

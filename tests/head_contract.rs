@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, Axis, array, s};
 use rand::RngExt;
 use topicwire::heads::logistic::LogisticSettings;
+use topicwire::heads::multi_instance::{Bags, MultiInstanceSettings};
 use topicwire::heads::{Head, HeadError, LinearHead};
 use topicwire::labels::{LabelId, Targets, Task};
 use topicwire::rng::generator;
@@ -40,10 +41,21 @@ fn subjects() -> Vec<Subject> {
         let settings = LogisticSettings { strength: 10.0, ..Default::default() };
         Box::new(settings.check().unwrap().fit(x.view(), targets, 3).unwrap()) as Box<dyn Head>
     };
+    let fit_bags = |targets: &Targets| {
+        // The rows are passages here, three an article, which has the labels of its first one.
+        let (rows, offsets): (Vec<usize>, Vec<usize>) = (0..N_ARTICLES / 3).map(|i| (i, 3 * i)).unzip();
+        let offsets = [offsets, vec![N_ARTICLES]].concat();
+        let targets = targets.select(&offsets[..rows.len()]);
+        let settings = MultiInstanceSettings::default().check().unwrap();
+        let bags = Bags { passages: x.view(), offsets: &offsets };
+        Box::new(settings.fit(bags, &rows, &targets, None, 3, &|| false).unwrap()) as Box<dyn Head>
+    };
     let by_hand = LinearHead::new(Task::Multi, Array2::ones((2, HIDDEN_SIZE)), Array1::zeros(2)).unwrap();
     vec![
         Subject { name: "soft-max regression", task: Task::Single, n_labels: 3, head: fit(&single) },
         Subject { name: "one-vs-rest regression", task: Task::Multi, n_labels: 3, head: fit(&multi) },
+        Subject { name: "soft-max on passages", task: Task::Single, n_labels: 3, head: fit_bags(&single) },
+        Subject { name: "one-vs-rest on passages", task: Task::Multi, n_labels: 3, head: fit_bags(&multi) },
         Subject { name: "linear head from parameters", task: Task::Multi, n_labels: 2, head: Box::new(by_hand) },
     ]
 }

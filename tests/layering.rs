@@ -14,7 +14,7 @@ const ROWS: [&[&str]; 8] = [
     &["encoder", "heads", "calibration", "metrics"],
     &["report", "views"],
     &["pipeline"],
-    &["throughput", "train"],
+    &["evidence_report", "explain", "throughput", "train"],
     &["bundle"],
     &["cli"],
 ];

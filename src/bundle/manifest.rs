@@ -11,15 +11,19 @@ use crate::calibration::{Calibration, CalibrationError};
 use crate::encoder::open::EncoderReference;
 use crate::encoder::pooling::WindowPooling;
 use crate::labels::{Label, Task};
-use crate::pipeline::{Classifier, CrossValidation, DataRecord};
+use crate::pipeline::{Classifier, CrossValidation, DataRecord, PassageUse};
 use crate::text::windows::WindowSettings;
+use crate::views::metadata::MetadataColumns;
 use crate::views::stack::Stack;
 use crate::views::words::TermSettings;
+use crate::views::{View, ViewKind};
 
 /// The value of `format` in every manifest.
 pub const FORMAT: &str = "topicwire-model";
 /// The newest version of the format that this program reads. It writes the oldest that can say what a model is.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
+/// Of models that look at words beside the document.
+const WORDS_VERSION: u32 = 2;
 /// Of models with one view.
 const ONE_VIEW_VERSION: u32 = 1;
 
@@ -35,11 +39,23 @@ pub struct Manifest {
     pub encoder: EncoderReference,
     pub windows: WindowSettings,
     pub window_pooling: WindowPooling,
+    /// The views by name, in the order of the stack, from version 3 on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<ViewKind>,
+    /// How passages are found and embedded, from version 3 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passages: Option<PassageUse>,
+    /// Whether training articles are kept, to show those most like another, from version 3 on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub neighbours: bool,
     /// The view of the document.
     pub head: HeadEntry,
     /// The view of its words, from version 2 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<WordsEntry>,
+    /// The view of columns beside the text, from version 3 on; its numbers are in `metadata.safetensors`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<MetadataColumns>,
     /// Where there are several views.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<StackEntry>,
@@ -47,6 +63,10 @@ pub struct Manifest {
     /// Per label the probability from which it is assigned; `null` where the most probable label is taken.
     pub thresholds: Option<Vec<f64>>,
     pub training: TrainingEntry,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The head's kind and size; its numbers are in `head.safetensors`.
@@ -69,7 +89,7 @@ pub struct WordsEntry {
     pub terms: TermSettings,
 }
 
-/// How views are put together: `Σ weight · calibrated logit`, the document's first, then the words'.
+/// How views are put together: `Σ weight · calibrated logit`, in the order of `views`; of version 2 the document's first, then the words'.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StackEntry {
@@ -130,10 +150,18 @@ pub enum ManifestError {
     HiddenSize { head: usize, encoder: usize },
     #[error("`stack` is for {found} views, expected {expected}")]
     NViews { expected: usize, found: usize },
-    #[error("`words` and `stack` go together, only one is there")]
+    #[error("several views need a `stack`, and one alone must have none")]
     Views,
+    #[error("`views` are {}, expected document first, then those of passages, words, descriptions, rules and metadata that are there, each with its entry", names(.found))]
+    ViewOrder { found: Vec<ViewKind> },
+    #[error("`views` holds rules, but no label has keywords or patterns")]
+    NoHints,
     #[error("the calibration is not usable")]
     Calibration(#[from] CalibrationError),
+}
+
+fn names(views: &[ViewKind]) -> String {
+    views.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ")
 }
 
 impl Manifest {
@@ -146,25 +174,36 @@ impl Manifest {
             n_terms: words.vocabulary().n_columns(),
             terms: words.vocabulary().terms().clone(),
         });
-        let stack = words.is_some().then(|| StackEntry {
+        let views: Vec<ViewKind> = topics.views.iter().map(View::kind).collect();
+        let format_version = match views[..] {
+            _ if classifier.neighbours.is_some() => FORMAT_VERSION,
+            [ViewKind::Document] => ONE_VIEW_VERSION,
+            [ViewKind::Document, ViewKind::Words] => WORDS_VERSION,
+            _ => FORMAT_VERSION,
+        };
+        let stack = (views.len() > 1).then(|| StackEntry {
             weights: topics.stack.weights().to_vec(),
             calibrations: topics.stack.calibrations().iter().map(CalibrationEntry::of).collect(),
         });
         Self {
             format: FORMAT.to_owned(),
-            format_version: if words.is_some() { FORMAT_VERSION } else { ONE_VIEW_VERSION },
+            format_version,
             program_version: record.program_version.clone(),
             task: topics.task(),
             labels: topics.labels.iter().map(|(_, label)| label.clone()).collect(),
             encoder: record.encoder.clone(),
             windows: classifier.settings.windows.clone(),
             window_pooling: classifier.settings.window_pooling,
+            views: if format_version == FORMAT_VERSION { views } else { Vec::new() },
+            passages: classifier.settings.passages.clone(),
+            neighbours: classifier.neighbours.is_some(),
             head: HeadEntry {
                 kind: HeadKind::Linear,
                 hidden_size: record.encoder.hidden_size,
                 strength: record.strength,
             },
             words,
+            metadata: topics.metadata().map(|view| view.columns().clone()),
             stack,
             calibration: CalibrationEntry::of(&topics.calibration),
             thresholds: topics.thresholds.as_ref().map(|thresholds| thresholds.as_slice().to_vec()),
@@ -197,17 +236,38 @@ impl Manifest {
         Ok((calibration, thresholds))
     }
 
+    /// The views, in the order of the stack.
+    pub fn view_kinds(&self) -> Vec<ViewKind> {
+        match (&self.views[..], &self.words) {
+            ([], None) => vec![ViewKind::Document],
+            ([], Some(_)) => vec![ViewKind::Document, ViewKind::Words],
+            (views, _) => views.to_vec(),
+        }
+    }
+
+    /// Whether it has a view of this kind.
+    pub fn has(&self, kind: ViewKind) -> bool {
+        self.view_kinds().contains(&kind)
+    }
+
     /// How the views are put together.
     ///
     /// # Errors
     /// As [`Manifest::decision_parts`], or one view too few or too many.
     pub fn live_stack(&self) -> Result<Stack, ManifestError> {
-        match (&self.words, &self.stack) {
-            (None, None) => Ok(Stack::single(Calibration::identity(self.task, self.labels.len()))),
-            (Some(_), Some(stack)) => {
-                const N_VIEWS: usize = 2;
-                if stack.calibrations.len() != N_VIEWS {
-                    return Err(ManifestError::NViews { expected: N_VIEWS, found: stack.calibrations.len() });
+        let views = self.view_kinds();
+        let is_ordered = views[0] == ViewKind::Document && views.windows(2).all(|pair| pair[0] < pair[1]);
+        let has_entries = self.has(ViewKind::Passages) == self.passages.is_some()
+            && self.has(ViewKind::Words) == self.words.is_some()
+            && self.has(ViewKind::Metadata) == self.metadata.is_some();
+        if !is_ordered || !has_entries {
+            return Err(ManifestError::ViewOrder { found: views });
+        }
+        match &self.stack {
+            None if views.len() == 1 => Ok(Stack::single(Calibration::identity(self.task, self.labels.len()))),
+            Some(stack) if views.len() > 1 => {
+                if stack.calibrations.len() != views.len() {
+                    return Err(ManifestError::NViews { expected: views.len(), found: stack.calibrations.len() });
                 }
                 let calibrations =
                     stack.calibrations.iter().map(|calibration| self.live(calibration)).collect::<Result<_, _>>()?;

@@ -9,6 +9,7 @@
 //! | `README.md` | a model card for people; never read back |
 
 mod card;
+mod dense_files;
 pub mod manifest;
 mod store;
 pub mod words_file;

@@ -5,27 +5,33 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ndarray::{Array1, Array2};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::card;
+use super::dense_files::{Tensors, descriptions_bytes, head_bytes, neighbours_bytes};
 use super::manifest::{FORMAT, FORMAT_VERSION, Manifest, ManifestError};
 use super::words_file::{self, WordsFileError};
 use crate::encoder::open::EncoderReference;
 use crate::encoder::source::{EncoderId, SourceError, SourceOptions, locate};
 use crate::encoder::{Encoder, EncoderError, EncoderSettings, ExecutorChoice, PromptChoice};
 use crate::heads::HeadError;
-use crate::heads::linear::LinearHead;
 use crate::labels::{LabelError, LabelSet};
+use crate::pipeline::neighbours::Neighbours;
 use crate::pipeline::{Classifier, EmbedSettings, TopicHead, TrainingRecord};
 use crate::progress::{Progress, Silent};
-use crate::views::View;
+use crate::views::metadata::MetadataHead;
+use crate::views::passages::PassagesHead;
+use crate::views::rules::{RuleError, Rules};
+use crate::views::{View, ViewKind};
 
 const MANIFEST_FILE: &str = "manifest.json";
 const HEAD_FILE: &str = "head.safetensors";
+const PASSAGES_FILE: &str = "passages.safetensors";
 const WORDS_FILE: &str = "words.safetensors";
+const DESCRIPTIONS_FILE: &str = "descriptions.safetensors";
+const METADATA_FILE: &str = "metadata.safetensors";
+const NEIGHBOURS_FILE: &str = "neighbours.safetensors";
 const SUMS_FILE: &str = "SHA256SUMS";
 const CARD_FILE: &str = "README.md";
 /// Of the folder that is renamed to the model once it is complete.
@@ -86,8 +92,27 @@ pub enum BundleError {
         #[source]
         source: safetensors::SafeTensorError,
     },
-    #[error("tensor `{tensor}` in {} is {found_dtype} {found:?}, expected F32 {expected:?}", .path.display())]
-    TensorShape { path: PathBuf, tensor: &'static str, expected: Vec<usize>, found: Vec<usize>, found_dtype: String },
+    #[error("tensor `{tensor}` in {} is {found_dtype} {found:?}, expected {expected_dtype} [{}]", .path.display(), .expected.join(", "))]
+    TensorShape {
+        path: PathBuf,
+        tensor: &'static str,
+        expected_dtype: String,
+        expected: Vec<String>,
+        found: Vec<usize>,
+        found_dtype: String,
+    },
+    #[error("the training articles in {} are not usable", .path.display())]
+    Articles {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("the hints of the labels in {} are not usable", .path.display())]
+    Rules {
+        path: PathBuf,
+        #[source]
+        source: RuleError,
+    },
     #[error("the head in {} is not usable", .path.display())]
     Head {
         path: PathBuf,
@@ -227,15 +252,18 @@ impl Classifier {
         let labels = LabelSet::new(manifest.labels.clone())
             .map_err(|source| BundleError::Labels { path: manifest_path, source })?;
         let views = read_views(path, &manifest)?;
+        let neighbours = read_neighbours(path, &manifest)?;
         let encoder = open_encoder(&manifest.encoder, options, progress)?;
         Ok(Classifier {
             encoder: Arc::new(encoder),
             settings: EmbedSettings {
                 windows: manifest.windows,
                 window_pooling: manifest.window_pooling,
+                passages: manifest.passages,
                 batch_tokens: options.batch_tokens,
             },
             topics: TopicHead { labels, views, stack, calibration, thresholds },
+            neighbours,
             record: TrainingRecord {
                 program_version: manifest.program_version,
                 encoder: manifest.encoder,
@@ -310,54 +338,63 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, BundleError> {
 pub fn verify(path: &Path) -> Result<Manifest, BundleError> {
     let manifest = read_manifest(path)?;
     read_views(path, &manifest)?;
+    read_neighbours(path, &manifest)?;
     Ok(manifest)
 }
 
 fn read_views(path: &Path, manifest: &Manifest) -> Result<Vec<View>, BundleError> {
-    let mut views = vec![View::Document(read_head(&path.join(HEAD_FILE), manifest)?)];
+    let (task, n_labels, hidden_size) = (manifest.task, manifest.labels.len(), manifest.head.hidden_size);
+    let head = |file, n_columns| {
+        let (bytes, path) = read_checked(path, file)?;
+        Tensors::read(&bytes, &path)?.head(task, n_labels, n_columns)
+    };
+    let mut views = vec![View::Document(head(HEAD_FILE, hidden_size)?)];
+    if manifest.passages.is_some() {
+        views.push(View::Passages(PassagesHead::new(head(PASSAGES_FILE, hidden_size)?)));
+    }
     if let Some(entry) = &manifest.words {
-        let words_path = path.join(WORDS_FILE);
-        let bytes = read(&words_path)?;
-        check_hash(path, WORDS_FILE, &bytes)?;
-        let words = words_file::read(&bytes, entry, manifest.task, manifest.labels.len())
-            .map_err(|source| BundleError::Words { path: words_path, source: source.into() })?;
+        let (bytes, path) = read_checked(path, WORDS_FILE)?;
+        let words = words_file::read(&bytes, entry, task, n_labels)
+            .map_err(|source| BundleError::Words { path, source: source.into() })?;
         views.push(View::Words(Box::new(words)));
+    }
+    if manifest.has(ViewKind::Descriptions) {
+        let (bytes, path) = read_checked(path, DESCRIPTIONS_FILE)?;
+        views.push(View::Descriptions(Tensors::read(&bytes, &path)?.descriptions(n_labels, hidden_size)?));
+    }
+    if manifest.has(ViewKind::Rules) {
+        let path = path.join(MANIFEST_FILE);
+        let labels = LabelSet::new(manifest.labels.clone())
+            .map_err(|source| BundleError::Labels { path: path.clone(), source })?;
+        match Rules::new(&labels) {
+            Ok(Some(rules)) => views.push(View::Rules(rules)),
+            Ok(None) => return Err(BundleError::Manifest { path, source: ManifestError::NoHints }),
+            Err(source) => return Err(BundleError::Rules { path, source }),
+        }
+    }
+    if let Some(columns) = &manifest.metadata {
+        let head = head(METADATA_FILE, columns.values.len())?;
+        let view = MetadataHead::new(columns.clone(), head)
+            .map_err(|source| BundleError::Head { path: path.join(METADATA_FILE), source })?;
+        views.push(View::Metadata(view));
     }
     Ok(views)
 }
 
-fn read_head(path: &Path, manifest: &Manifest) -> Result<LinearHead, BundleError> {
-    let bytes = read(path)?;
-    check_hash(path.parent().expect("the head lies in the model's folder"), HEAD_FILE, &bytes)?;
-    let tensors =
-        SafeTensors::deserialize(&bytes).map_err(|source| BundleError::Tensors { path: path.to_owned(), source })?;
-    let n_labels = manifest.labels.len();
-    let hidden_size = manifest.head.hidden_size;
-    let weights = read_f32(&tensors, path, "weights", &[n_labels, hidden_size])?;
-    let intercepts = read_f32(&tensors, path, "intercepts", &[n_labels])?;
-    let weights = Array2::from_shape_vec((n_labels, hidden_size), weights).expect("the shape was checked");
-    LinearHead::new(manifest.task, weights, Array1::from(intercepts))
-        .map_err(|source| BundleError::Head { path: path.to_owned(), source })
+fn read_neighbours(path: &Path, manifest: &Manifest) -> Result<Option<Neighbours>, BundleError> {
+    if !manifest.neighbours {
+        return Ok(None);
+    }
+    let (bytes, path) = read_checked(path, NEIGHBOURS_FILE)?;
+    Tensors::read(&bytes, &path)?.neighbours(manifest.head.hidden_size).map(Some)
 }
 
-fn read_f32(
-    tensors: &SafeTensors<'_>,
-    path: &Path,
-    tensor: &'static str,
-    expected: &[usize],
-) -> Result<Vec<f32>, BundleError> {
-    let view = tensors.tensor(tensor).map_err(|source| BundleError::Tensors { path: path.to_owned(), source })?;
-    if view.dtype() != Dtype::F32 || view.shape() != expected {
-        return Err(BundleError::TensorShape {
-            path: path.to_owned(),
-            tensor,
-            expected: expected.to_vec(),
-            found: view.shape().to_vec(),
-            found_dtype: format!("{:?}", view.dtype()),
-        });
-    }
-    let (numbers, _) = view.data().as_chunks::<4>();
-    Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+/// The bytes of a file of the bundle, and its path.
+fn read_checked(folder: &Path, file: &'static str) -> Result<(Vec<u8>, PathBuf), BundleError> {
+    let path = folder.join(file);
+    let bytes = read(&path)?;
+    check_hash(folder, file, &bytes)?;
+    Ok((bytes, path))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BundleError> {
@@ -390,14 +427,22 @@ fn write(classifier: &Classifier, path: &Path) -> io::Result<()> {
     let manifest = Manifest::of(classifier);
     let mut manifest_json = serde_json::to_vec_pretty(&manifest)?;
     manifest_json.push(b'\n');
-    let head = head_bytes(classifier.topics.document()).map_err(io::Error::other)?;
-    let words = classifier.topics.words().map(words_file::write).transpose().map_err(io::Error::other)?;
+    let topics = &classifier.topics;
+    let passages = topics.passages().map(|passages| head_bytes(passages.head()));
+    let files = [
+        (HEAD_FILE, Some(head_bytes(topics.document()).map_err(io::Error::other)?)),
+        (MANIFEST_FILE, Some(manifest_json)),
+        (PASSAGES_FILE, passages.transpose().map_err(io::Error::other)?),
+        (WORDS_FILE, topics.words().map(words_file::write).transpose().map_err(io::Error::other)?),
+        (DESCRIPTIONS_FILE, topics.descriptions().map(descriptions_bytes).transpose().map_err(io::Error::other)?),
+        (METADATA_FILE, topics.metadata().map(|view| head_bytes(view.head())).transpose().map_err(io::Error::other)?),
+        (NEIGHBOURS_FILE, classifier.neighbours.as_ref().map(neighbours_bytes).transpose().map_err(io::Error::other)?),
+    ];
     let mut sums = String::new();
-    for (name, bytes) in [(HEAD_FILE, Some(&head)), (MANIFEST_FILE, Some(&manifest_json)), (WORDS_FILE, words.as_ref())]
-    {
+    for (name, bytes) in files {
         let Some(bytes) = bytes else { continue };
-        write_file(&folder.path().join(name), bytes)?;
-        sums.push_str(&format!("{}  {name}\n", sha256(bytes)));
+        write_file(&folder.path().join(name), &bytes)?;
+        sums.push_str(&format!("{}  {name}\n", sha256(&bytes)));
     }
     write_file(&folder.path().join(SUMS_FILE), sums.as_bytes())?;
     write_file(&folder.path().join(CARD_FILE), card::render(&manifest).as_bytes())?;
@@ -445,18 +490,4 @@ fn let_others_read(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn let_others_read(_folder: &Path) -> io::Result<()> {
     Ok(())
-}
-
-fn head_bytes(head: &LinearHead) -> Result<Vec<u8>, safetensors::SafeTensorError> {
-    let bytes = |numbers: &mut dyn Iterator<Item = &f32>| numbers.flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
-    let weights = bytes(&mut head.weights().into_iter());
-    let intercepts = bytes(&mut head.intercepts().into_iter());
-    let shape = head.weights().shape().to_vec();
-    safetensors::serialize(
-        [
-            ("intercepts", TensorView::new(Dtype::F32, vec![shape[0]], &intercepts)?),
-            ("weights", TensorView::new(Dtype::F32, shape, &weights)?),
-        ],
-        None,
-    )
 }

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use super::{CalibrationError, sigmoid};
 
 /// Positives from which a label's own outcomes weigh as much as its probabilities; the head of this file says how it was chosen.
-pub const SMOOTHING_POSITIVES: f64 = 100.0;
+pub const SMOOTHING_POSITIVES: f64 = 1000.0;
 
 /// Where there is no article to learn from.
 const NO_ARTICLES_THRESHOLD: f64 = 0.5;

@@ -222,6 +222,7 @@ impl WindowArgs {
                 WindowPoolingArg::Max => WindowPooling::Max,
                 WindowPoolingArg::First => WindowPooling::First,
             },
+            passages: None,
             batch_tokens: run.batch_tokens.map(|n| n as usize),
         }
     }

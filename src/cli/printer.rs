@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::evidence_report::EvidenceReport;
 use crate::labels::Task;
 use crate::metrics::summary::Metric;
 use crate::report::EvaluationReport;
@@ -71,6 +72,27 @@ fn headline(task: Task) -> &'static [Metric] {
             Metric::Ece,
         ],
     }
+}
+
+/// What the check of evidence found, in words.
+pub fn evidence(report: &EvidenceReport) -> String {
+    let mut text = String::new();
+    if let (Some(right), Some(chance)) = (report.in_right_paragraph, report.by_chance) {
+        text.push_str(&format!(
+            "\nevidence: the best passage lies in a paragraph of its label for {:.1} % of {} right labels (by chance {:.1} %)\n",
+            100.0 * right,
+            report.n_in_paragraphs,
+            100.0 * chance
+        ));
+    }
+    if let (Some(best), Some(another)) = (report.drop_without_evidence, report.drop_without_another) {
+        text.push_str(&format!(
+            "evidence: without its best passage the probability of a label falls by {best:.3}, without another passage by \
+             {another:.3} (means over {} labels)\n",
+            report.n_left_out
+        ));
+    }
+    text
 }
 
 /// Headline numbers and a row for every label.

@@ -197,9 +197,9 @@ pub enum LabelFileProblem {
     Entry { entry: usize, found: &'static str },
     #[error("entry {entry} has no `label`")]
     MissingLabel { entry: usize },
-    #[error("entry {entry}: `{key}` should be a string, found {found}")]
-    WrongType { entry: usize, key: &'static str, found: &'static str },
-    #[error("entry {entry} has an unknown key {}; known are `label` and `description`", quoted(.key))]
+    #[error("entry {entry}: `{key}` should be {expected}, found {found}")]
+    WrongType { entry: usize, key: &'static str, expected: &'static str, found: &'static str },
+    #[error("entry {entry} has an unknown key {}; known are `label`, `description`, `examples`, `keywords` and `patterns`", quoted(.key))]
     UnknownKey { entry: usize, key: String },
     #[error(transparent)]
     Label(#[from] LabelError),

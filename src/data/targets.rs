@@ -152,23 +152,48 @@ pub fn parse_label_file(bytes: &[u8]) -> Result<LabelSet, LabelFileProblem> {
 
 fn label(entry: usize, value: Value) -> Result<Label, LabelFileProblem> {
     let object = match value {
-        Value::String(name) => return Ok(Label { name: name.trim().to_owned(), description: None }),
+        Value::String(name) => return Ok(Label::named(name.trim())),
         Value::Object(object) => object,
         other => return Err(LabelFileProblem::Entry { entry, found: json_type(&other) }),
     };
-    let (mut name, mut description) = (None, None);
+    let mut label = Label::default();
+    let mut name = None;
     for (key, value) in object {
-        let (key, slot) = match key.as_str() {
-            "label" => ("label", &mut name),
-            "description" => ("description", &mut description),
+        match key.as_str() {
+            "label" => name = text_of(entry, "label", value)?,
+            "description" => label.description = text_of(entry, "description", value)?,
+            "examples" => label.examples = texts_of(entry, "examples", value)?,
+            "keywords" => label.keywords = texts_of(entry, "keywords", value)?,
+            "patterns" => label.patterns = texts_of(entry, "patterns", value)?,
             _ => return Err(LabelFileProblem::UnknownKey { entry, key }),
-        };
-        *slot = match value {
-            Value::String(text) => Some(text.trim().to_owned()),
-            Value::Null => None,
-            other => return Err(LabelFileProblem::WrongType { entry, key, found: json_type(&other) }),
-        };
+        }
     }
-    let name = name.ok_or(LabelFileProblem::MissingLabel { entry })?;
-    Ok(Label { name, description: description.filter(|text| !text.is_empty()) })
+    label.name = name.ok_or(LabelFileProblem::MissingLabel { entry })?;
+    label.description = label.description.filter(|text| !text.is_empty());
+    Ok(label)
+}
+
+fn text_of(entry: usize, key: &'static str, value: Value) -> Result<Option<String>, LabelFileProblem> {
+    match value {
+        Value::String(text) => Ok(Some(text.trim().to_owned())),
+        Value::Null => Ok(None),
+        other => Err(LabelFileProblem::WrongType { entry, key, expected: "a string", found: json_type(&other) }),
+    }
+}
+
+/// A list of strings; empty ones are left out.
+fn texts_of(entry: usize, key: &'static str, value: Value) -> Result<Vec<String>, LabelFileProblem> {
+    let wrong = |found| LabelFileProblem::WrongType { entry, key, expected: "a list of strings", found };
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::Array(values) => values
+            .into_iter()
+            .map(|value| match value {
+                Value::String(text) => Ok(text.trim().to_owned()),
+                other => Err(wrong(json_type(&other))),
+            })
+            .filter(|text| !matches!(text, Ok(text) if text.is_empty()))
+            .collect(),
+        other => Err(wrong(json_type(&other))),
+    }
 }

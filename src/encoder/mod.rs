@@ -7,13 +7,14 @@ pub mod cpu;
 pub mod open;
 pub mod pooling;
 pub mod source;
+pub mod spans;
 pub mod weights;
 
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -29,6 +30,7 @@ use cpu::CpuEncoder;
 use open::EncoderReference;
 use pooling::{PoolingMode, TailStep, WindowPooling, apply_tail, combine_windows, pool_window};
 use source::SourceError;
+use spans::{PassageSpan, span_means, span_sums};
 use weights::{Checkpoint, WeightsError};
 
 /// Runs the transformer: token ids to the last layer's hidden states.
@@ -352,10 +354,35 @@ impl Encoder {
         token_budget: Option<usize>,
         progress: &dyn Progress,
     ) -> Result<Array2<f32>, EncoderError> {
+        Ok(self.encode_windows_and_passages(windows, &[], 0, token_budget, progress)?.0)
+    }
+
+    /// Embeddings of windows, and of passages inside of them: the mean state of a passage's tokens, wherever they lie, then the
+    /// layers after pooling ("late chunking": Günther et al. 2024, arXiv:2409.04701). A passage thus knows what stands around it,
+    /// and costs no pass of its own. `spans` lists the passages of each window, or is empty where there are none.
+    ///
+    /// # Shapes
+    /// Returns `[windows.len(), hidden_size]` and `[n_passages, hidden_size]`; a passage in no span is a mean of nothing, zeros before the layers after pooling.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode_windows`].
+    ///
+    /// # Panics
+    /// When spans are there, but not for every window, or for passages or tokens out of range.
+    pub fn encode_windows_and_passages(
+        &self,
+        windows: &[Vec<u32>],
+        spans: &[Vec<PassageSpan>],
+        n_passages: usize,
+        token_budget: Option<usize>,
+        progress: &dyn Progress,
+    ) -> Result<(Array2<f32>, Array2<f32>), EncoderError> {
+        assert!(spans.is_empty() || spans.len() == windows.len(), "spans of every window");
         let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
         let token_budget = token_budget.unwrap_or_else(|| self.executor.default_token_budget());
         let batches = plan_batches(&lengths, token_budget);
         let embeddings = Mutex::new(Array2::zeros((windows.len(), self.hidden_size())));
+        let sums = Mutex::new(vec![Array2::zeros((0, 0)); spans.len()]);
         let first_error: Mutex<Option<(usize, EncoderError)>> = Mutex::new(None);
         let next = AtomicUsize::new(0);
         let work = || {
@@ -365,15 +392,20 @@ impl Encoder {
                 let result = if progress.is_cancelled() {
                     Err(EncoderError::Interrupted)
                 } else {
-                    self.encode_batch(windows, batch)
+                    self.encode_batch(windows, spans, batch)
                 };
                 match result {
-                    Ok(rows) => {
+                    Ok((rows, batch_sums)) => {
                         let mut embeddings = embeddings.lock().expect("no thread panics while it copies rows");
                         for (&window_idx, row) in batch.iter().zip(rows.rows()) {
                             embeddings.row_mut(window_idx).assign(&row);
                         }
                         drop(embeddings);
+                        let mut sums = sums.lock().expect("no thread panics while it moves sums");
+                        for (&window_idx, window_sums) in batch.iter().zip(batch_sums) {
+                            sums[window_idx] = window_sums;
+                        }
+                        drop(sums);
                         let n_tokens = batch.iter().map(|&i| lengths[i] as u64).sum();
                         progress.event(Event::Advanced { n_items: batch.len() as u64, n_tokens });
                     }
@@ -395,10 +427,14 @@ impl Encoder {
                 scope.spawn(|_| work());
             }
         });
-        match first_error.into_inner().expect("no thread panics while it compares") {
-            Some((_, error)) => Err(error),
-            None => Ok(embeddings.into_inner().expect("no thread panics while it copies rows")),
+        if let Some((_, error)) = first_error.into_inner().expect("no thread panics while it compares") {
+            return Err(error);
         }
+        let sums = sums.into_inner().expect("no thread panics while it moves sums");
+        let means = span_means(spans, &sums, n_passages, self.info.transformer_hidden_size);
+        let means = vec![means.view(); self.info.pooling.len()];
+        let pooled = ndarray::concatenate(Axis(1), &means).expect("all have the same number of rows");
+        Ok((embeddings.into_inner().expect("no thread panics while it copies rows"), apply_tail(pooled, &self.tail)))
     }
 
     /// One embedding per article from those of its windows; see [`combine_windows`].
@@ -406,15 +442,26 @@ impl Encoder {
         combine_windows(windows, n_windows, pooling, self.info.normalizes)
     }
 
-    fn encode_batch(&self, windows: &[Vec<u32>], batch: &[usize]) -> Result<Array2<f32>, EncoderError> {
+    /// Embeddings of a batch's windows, and for each of them the sums of its spans' states; none where there are no spans.
+    fn encode_batch(
+        &self,
+        windows: &[Vec<u32>],
+        spans: &[Vec<PassageSpan>],
+        batch: &[usize],
+    ) -> Result<(Array2<f32>, Vec<Array2<f32>>), EncoderError> {
         let packed = PackedBatch::new(batch.iter().map(|&i| windows[i].as_slice()));
         let hidden = self.executor.hidden_states(&packed)?;
         let modes = &self.info.pooling;
         let mut pooled = Array2::zeros((batch.len(), modes.len() * hidden.ncols()));
-        for (range, row) in packed.windows().zip(pooled.rows_mut()) {
-            pool_window(hidden.slice(ndarray::s![range, ..]), modes, row);
+        let mut sums = Vec::new();
+        for ((range, row), &window_idx) in packed.windows().zip(pooled.rows_mut()).zip(batch) {
+            let states = hidden.slice(ndarray::s![range, ..]);
+            pool_window(states, modes, row);
+            if let Some(spans) = spans.get(window_idx) {
+                sums.push(span_sums(states, spans));
+            }
         }
-        Ok(apply_tail(pooled, &self.tail))
+        Ok((apply_tail(pooled, &self.tail), sums))
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) const BLOCK_ROWS: usize = 256;
 
 /// Sums over rows are made of at most this many parts, each folded in order: the parts, and with them the rounding, depend on
 /// the number of rows alone, never on the number of threads.
-const MAX_PARTS: usize = 16;
+pub(super) const MAX_PARTS: usize = 16;
 
 /// A row that keeps less than this share of its length outside the span of the rows before it adds no direction of its own.
 const RANK_TOLERANCE: f64 = 1e-10;

@@ -1,4 +1,4 @@
-//! L-BFGS for many independent convex problems at once.
+//! L-BFGS for many independent smooth problems at once, convex or nearly so.
 //!
 //! One-vs-rest fits a hundred small problems on the same rows. Each keeps its own history and step length, but all take their steps
 //! together, so that every evaluation is one matrix product over all labels; a problem that has converged drops out. Soft-max is
@@ -6,7 +6,7 @@
 //!
 //! Two-loop recursion: Nocedal & Wright, *Numerical Optimization* (2006), algorithm 7.4. The initial inverse Hessian is the
 //! diagonal that the objective supplies at each point, scaled as there in equation 7.20. Steps satisfy the weak Wolfe
-//! conditions, found by bracketing (algorithm 3.5 without its strong form, which convex problems do not need), or
+//! conditions, found by bracketing (algorithm 3.5 without its strong form: the weak one is enough for the update to stay positive), or
 //! near the optimum, where differences of values drown in rounding, the approximate ones of Hager & Zhang (2005), § 4.1.
 
 use std::collections::VecDeque;
@@ -37,7 +37,7 @@ pub(crate) struct Evaluation {
     pub(crate) inverse_hessian: Array2<f64>,
 }
 
-/// Convex functions without common parameters, evaluated together.
+/// Smooth functions without common parameters, evaluated together.
 pub(crate) trait Objectives: Sync {
     /// Evaluates the problems listed in `active` at the rows of `points` `[active.len(), n_params]`.
     fn evaluate(&self, active: &[usize], points: ArrayView2<f64>) -> Evaluation;
@@ -213,7 +213,7 @@ impl Search {
         let step: Vec<f64> = trial.iter().zip(&self.point).map(|(new, old)| new - old).collect();
         let change: Vec<f64> = gradient.iter().zip(&self.gradient).map(|(new, old)| new - old).collect();
         let product = dot(&step, &change);
-        // Positive for convex functions, up to rounding; the recursion needs it so.
+        // Positive after a step that satisfies the Wolfe conditions, up to rounding; the recursion needs it so.
         if product > f64::EPSILON * dot(&change, &change) {
             self.history.push_back(Pair { step, change, product });
             if self.history.len() > HISTORY {

@@ -71,13 +71,7 @@ impl LogisticSettings {
     /// [`HeadError::Setting`].
     pub fn check(self) -> Result<CheckedLogistic, HeadError> {
         check_strength(self.strength)?;
-        if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
-            let found = self.tolerance.to_string();
-            return Err(HeadError::Setting { name: "tolerance", found, expected: "a number between 0 and 1" });
-        }
-        if self.max_evaluations == 0 {
-            return Err(HeadError::Setting { name: "max_evaluations", found: "0".into(), expected: "at least 1" });
-        }
+        check_stopping(self.tolerance, self.max_evaluations)?;
         check_class_weight(&self.class_weight)?;
         Ok(CheckedLogistic { settings: self })
     }
@@ -89,6 +83,18 @@ pub(crate) fn check_strength(strength: f64) -> Result<(), HeadError> {
         return Ok(());
     }
     Err(HeadError::Setting { name: "strength", found: strength.to_string(), expected: "a positive number" })
+}
+
+/// Whether a tolerance and a number of evaluations are usable.
+pub(super) fn check_stopping(tolerance: f64, max_evaluations: usize) -> Result<(), HeadError> {
+    if !(tolerance > 0.0 && tolerance < 1.0) {
+        let found = tolerance.to_string();
+        return Err(HeadError::Setting { name: "tolerance", found, expected: "a number between 0 and 1" });
+    }
+    if max_evaluations == 0 {
+        return Err(HeadError::Setting { name: "max_evaluations", found: "0".into(), expected: "at least 1" });
+    }
+    Ok(())
 }
 
 /// Whether class weights are usable, their number apart.
@@ -271,30 +277,42 @@ impl TrainingSet<'_> {
         let objectives = LinearObjectives::new(self.design, &self.rows, loss, 1, strength, self.products);
         let point = point.into_shape_with_order((1, present.len() * n_params)).expect("one row with all parameters");
         let minimum = minimise(&objectives, point.view(), stopping, interrupted)?;
-        let mut fitted =
+        let fitted =
             minimum.points.into_shape_with_order((present.len(), n_params)).expect("as many parameters as went in");
-        // Adding a constant to all logits changes nothing: the sum of the intercepts is a free choice, as it is 0 there.
-        let mut intercepts = fitted.column_mut(n_params - 1);
-        intercepts -= intercepts.mean().expect("at least one label occurs");
-
-        let peak = intercepts.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
-        let log_sum = peak + intercepts.mapv(|b| (b - peak).exp()).sum().ln();
-        let mut coefficients = Array2::zeros((self.n_labels, n_params));
-        coefficients.column_mut(n_params - 1).fill(log_sum - (2.0 * n_rows as f64).ln());
-        for (class_idx, &label_idx) in present.iter().enumerate() {
-            coefficients.slice_mut(s![label_idx, ..]).assign(&fitted.row(class_idx));
-        }
+        let coefficients = with_absent_classes(fitted, &present, self.n_labels, n_rows);
         let n_unsolved = minimum.n_unsolved * present.len();
         Ok(Solution { coefficients, n_evaluations: minimum.n_evaluations, n_unsolved })
     }
 }
 
+/// Coefficients of all labels from those of the labels present, ascending; `n_rows` were fitted on.
+pub(super) fn with_absent_classes(
+    mut fitted: Array2<f64>,
+    present: &[usize],
+    n_labels: usize,
+    n_rows: usize,
+) -> Array2<f64> {
+    let n_params = fitted.ncols();
+    // Adding a constant to all logits changes nothing: the sum of the intercepts is a free choice, as it is 0 there.
+    let mut intercepts = fitted.column_mut(n_params - 1);
+    intercepts -= intercepts.mean().expect("at least one label occurs");
+
+    let peak = intercepts.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+    let log_sum = peak + intercepts.mapv(|b| (b - peak).exp()).sum().ln();
+    let mut coefficients = Array2::zeros((n_labels, n_params));
+    coefficients.column_mut(n_params - 1).fill(log_sum - (2.0 * n_rows as f64).ln());
+    for (class_idx, &label_idx) in present.iter().enumerate() {
+        coefficients.slice_mut(s![label_idx, ..]).assign(&fitted.row(class_idx));
+    }
+    coefficients
+}
+
 /// Cross-entropy of soft-max: `lossᵢ = ln ∑ₖ exp(zᵢₖ) − zᵢ,ᵧ`.
-struct Softmax {
-    class_of_row: Vec<usize>,
+pub(super) struct Softmax {
+    pub(super) class_of_row: Vec<usize>,
     /// `[n_classes]`
-    weights: Vec<f64>,
-    total_weight: f64,
+    pub(super) weights: Vec<f64>,
+    pub(super) total_weight: f64,
 }
 
 impl RowLoss for Softmax {

@@ -2,6 +2,7 @@
 //!
 //! * [`logistic`]: settings and fitting of logistic regression; its soft-max form for one label per article
 //! * [`one_vs_rest`]: its form for any number of labels per article
+//! * [`multi_instance`]: a linear head on passages, from labels of whole articles
 //! * [`linear`]: the classifier that comes out, `[n_labels, hidden_size]` weights and an intercept per label
 //! * [`sparse_linear`]: linear heads on sparse rows; [`sparse_folds`]: their out-of-fold logits; [`sparse_prune`]: cut down to a size
 
@@ -12,6 +13,7 @@ mod exponential;
 mod lbfgs;
 pub mod linear;
 pub mod logistic;
+pub mod multi_instance;
 mod objective;
 pub mod one_vs_rest;
 pub mod sparse_folds;
@@ -87,6 +89,14 @@ pub enum HeadError {
         "the loss of {n_unsolved} labels is not within {tolerance} of its minimum after {n_evaluations} evaluations"
     )]
     Unsolved { n_unsolved: usize, n_evaluations: usize, tolerance: f64 },
+    #[error("{n_offsets} offsets of bags do not ascend from 0 to their {n_passages} passages")]
+    BagOffsets { n_offsets: usize, n_passages: usize },
+    #[error("cannot fit a head: {n_passages} passages but known labels for {n_known}")]
+    PassageCount { n_passages: usize, n_known: usize },
+    #[error("passage {passage_idx} has label number {label_idx}, but there are {n_labels} labels")]
+    PassageLabel { passage_idx: usize, label_idx: usize, n_labels: usize },
+    #[error("logits of {n_labels} labels need as many intercepts, found {n_intercepts}")]
+    InterceptCount { n_intercepts: usize, n_labels: usize },
     #[error("interrupted while fitting a head")]
     Interrupted,
 }

@@ -10,7 +10,7 @@ use super::lbfgs::{Evaluation, Objectives};
 use crate::kernels::gemm::{matmul, matmul_f64};
 
 /// Lower end of the mean curvature, which only keeps the inverse finite where a float holds every probability as 0 or 1.
-const MIN_CURVATURE: f64 = 1e-12;
+pub(super) const MIN_CURVATURE: f64 = 1e-12;
 
 /// Number format of the two matrix products of an evaluation; all else is f64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +56,11 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    fn new(n_active: usize, n_columns: usize) -> Self {
+    pub(super) fn new(n_active: usize, n_columns: usize) -> Self {
         Self { losses: vec![0.0; n_active], residuals: vec![0.0; n_columns], curvatures: vec![0.0; n_columns] }
     }
 
-    fn add(&mut self, other: &Sums) {
+    pub(super) fn add(&mut self, other: &Sums) {
         let pairs = [
             (&mut self.losses, &other.losses),
             (&mut self.residuals, &other.residuals),

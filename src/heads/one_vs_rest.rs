@@ -42,12 +42,7 @@ pub(crate) fn fit(
                 ClassWeight::Balanced => (n_rows as f64 / (2.0 * n_positive), n_rows as f64 / (2.0 * n_negative)),
                 ClassWeight::PerLabel(weights) => (weights[label_idx], 1.0),
             };
-            Weights {
-                positive,
-                negative,
-                odds: positive * n_positive / (negative * n_negative),
-                total: positive * n_positive + negative * n_negative,
-            }
+            Weights::new([positive, negative], [n_positive, n_negative])
         })
         .collect();
 
@@ -71,30 +66,44 @@ pub(crate) fn fit(
     for (label_idx, problem_idx) in problem_of_label.into_iter().enumerate() {
         match problem_idx {
             Some(problem_idx) => coefficients.row_mut(label_idx).assign(&minimum.points.row(problem_idx)),
-            None => {
-                let (n_positive, n_negative) = (support[label_idx] as f64, (n_rows - support[label_idx]) as f64);
-                coefficients[[label_idx, n_params - 1]] = ((n_positive + 0.5) / (n_negative + 0.5)).ln();
-            }
+            None => coefficients[[label_idx, n_params - 1]] = unlearnable_logit(support[label_idx], n_rows),
         }
     }
     let Minimum { n_evaluations, n_unsolved, .. } = minimum;
     Ok(Solution { coefficients, n_evaluations, n_unsolved })
 }
 
+/// The logit of a label that no row has, or every one: see [`super::logistic`].
+pub(super) fn unlearnable_logit(n_positive: usize, n_rows: usize) -> f64 {
+    ((n_positive as f64 + 0.5) / ((n_rows - n_positive) as f64 + 0.5)).ln()
+}
+
 /// Weights of one label's rows.
-struct Weights {
+pub(super) struct Weights {
     positive: f64,
     negative: f64,
     /// Weight of all positives over that of all negatives.
-    odds: f64,
+    pub(super) odds: f64,
     total: f64,
 }
 
+impl Weights {
+    /// From the weight of a row and the number of rows, each of positives and negatives.
+    pub(super) fn new([positive, negative]: [f64; 2], [n_positive, n_negative]: [f64; 2]) -> Self {
+        Self {
+            positive,
+            negative,
+            odds: positive * n_positive / (negative * n_negative),
+            total: positive * n_positive + negative * n_negative,
+        }
+    }
+}
+
 /// Cross-entropy of a sigmoid per label: `ln(1 + exp(−z))` for rows with the label, `ln(1 + exp(z))` for the others.
-struct Sigmoids {
+pub(super) struct Sigmoids {
     /// Problems for which a row counts as positive, by row.
-    positives: Vec<Vec<usize>>,
-    weights: Vec<Weights>,
+    pub(super) positives: Vec<Vec<usize>>,
+    pub(super) weights: Vec<Weights>,
 }
 
 impl RowLoss for Sigmoids {
@@ -189,7 +198,7 @@ mod tests {
         for (logit, positive, loss, derivative) in cases {
             let sigmoids = Sigmoids {
                 positives: vec![if positive { vec![0] } else { vec![] }],
-                weights: vec![Weights { positive: 3.0, negative: 2.0, odds: 1.0, total: 1.0 }],
+                weights: vec![Weights::new([3.0, 2.0], [1.0, 1.0])],
             };
             let mut sums = Sums { losses: vec![0.0], residuals: vec![0.0], curvatures: vec![0.0] };
             let mut block = array![[logit]];

@@ -1,5 +1,6 @@
 //! Text to tokens, tokens to windows, windows to batches.
 
+pub mod article_passages;
 pub mod pack;
 pub mod passages;
 mod pieces;
@@ -7,6 +8,7 @@ pub mod sentences;
 pub mod windows;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use rayon::prelude::*;
 use thiserror::Error;
@@ -44,10 +46,45 @@ impl<'a> TitledText<'a> {
 pub struct Tokenized {
     /// Token ids of each window, special tokens included; at least one window.
     pub windows: Vec<Vec<u32>>,
+    /// Where the tokens of each window lie, in bytes of prompt, title, line feed and text: as many as ids, `(0, 0)` for special
+    /// tokens. Empty unless [`TextTokenizer::tokenize_located`] made it.
+    pub places: Vec<Vec<Place>>,
     /// Tokens of prompt, title and text without special tokens. Truncation stops counting once it has enough.
     pub n_text_tokens: usize,
     /// Whether some of the article is in no window.
     pub was_cut: bool,
+}
+
+/// Begin and end of a token, in bytes.
+pub type Place = (usize, usize);
+
+/// Tokens of a text; their places too where wanted.
+#[derive(Debug, Default)]
+struct Tokens {
+    ids: Vec<u32>,
+    places: Vec<Place>,
+}
+
+impl Tokens {
+    fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    fn truncate(&mut self, n_tokens: usize) {
+        self.ids.truncate(n_tokens);
+        self.places.truncate(n_tokens);
+    }
+
+    /// Some of them; a range of places that were not wanted stays empty.
+    fn slice(&self, range: Range<usize>) -> TokenSlice<'_> {
+        TokenSlice { ids: &self.ids[range.clone()], places: self.places.get(range).unwrap_or_default() }
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct TokenSlice<'a> {
+    ids: &'a [u32],
+    places: &'a [Place],
 }
 
 /// What a tokenizer needs besides its own file.
@@ -192,15 +229,36 @@ impl TextTokenizer {
         articles: &[TitledText<'_>],
         settings: &WindowSettings,
     ) -> Result<Vec<Tokenized>, TextError> {
+        self.tokenize_all(articles, settings, false)
+    }
+
+    /// The same, with the places of all tokens.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::tokenize`].
+    pub fn tokenize_located(
+        &self,
+        articles: &[TitledText<'_>],
+        settings: &WindowSettings,
+    ) -> Result<Vec<Tokenized>, TextError> {
+        self.tokenize_all(articles, settings, true)
+    }
+
+    fn tokenize_all(
+        &self,
+        articles: &[TitledText<'_>],
+        settings: &WindowSettings,
+        located: bool,
+    ) -> Result<Vec<Tokenized>, TextError> {
         let room = self.room(settings)?;
         let tokenized: Vec<Result<Tokenized, TextError>> = articles
             .par_iter()
             .enumerate()
             .map(|(index, &article)| {
                 let result = match settings.long_text {
-                    LongText::Truncate => self.truncate(article, room),
+                    LongText::Truncate => self.truncate(article, room, located),
                     LongText::Windows { overlap_tokens } => {
-                        self.cut(article, room, overlap_tokens, settings.max_windows)
+                        self.cut(article, room, overlap_tokens, settings.max_windows, located)
                     }
                 };
                 result.map_err(|source| TextError::Tokenize { index, source })
@@ -210,19 +268,21 @@ impl TextTokenizer {
         tokenized.into_iter().collect()
     }
 
-    fn truncate(&self, article: TitledText<'_>, room: usize) -> tokenizers::Result<Tokenized> {
+    fn truncate(&self, article: TitledText<'_>, room: usize, located: bool) -> tokenizers::Result<Tokenized> {
         let joined = self.join(article);
-        let mut ids = Vec::new();
+        let mut tokens = Tokens::default();
         let mut parts = pieces(&joined, room * TRUNCATED_BYTES_PER_TOKEN);
+        let mut start = 0;
         // One token more than fits tells that something is cut.
-        while ids.len() <= room
+        while tokens.len() <= room
             && let Some(part) = parts.next()
         {
-            self.append_ids(part, &mut ids)?;
+            self.append(part, start, located, &mut tokens)?;
+            start += part.len();
         }
-        let (n_text_tokens, was_cut) = (ids.len(), ids.len() > room);
-        ids.truncate(room);
-        Ok(Tokenized { windows: vec![self.window(&[], &ids)], n_text_tokens, was_cut })
+        let (n_text_tokens, was_cut) = (tokens.len(), tokens.len() > room);
+        tokens.truncate(room);
+        Ok(self.windows([(TokenSlice::default(), tokens.slice(0..tokens.len()))], n_text_tokens, was_cut))
     }
 
     fn cut(
@@ -231,34 +291,39 @@ impl TextTokenizer {
         room: usize,
         overlap: usize,
         max_windows: Option<usize>,
+        located: bool,
     ) -> tokenizers::Result<Tokenized> {
-        let all = self.ids(&self.join(article))?;
+        let joined = self.join(article);
+        let all = self.tokens(&joined, 0, located)?;
         let n_text_tokens = all.len();
         if n_text_tokens <= room {
-            return Ok(Tokenized { windows: vec![self.window(&[], &all)], n_text_tokens, was_cut: false });
+            return Ok(self.windows([(TokenSlice::default(), all.slice(0..all.len()))], n_text_tokens, false));
         }
         // Without the white space at its end, which some vocabularies would make a token of its own.
         let head = [self.settings.prompt.as_str(), article.title.unwrap_or_default()].concat();
-        let mut head = self.ids(head.trim_end())?;
+        let mut head = self.tokens(head.trim_end(), 0, located)?;
         // Normally the whole begins with the tokens of its beginning; a vocabulary that merges across the line feed makes
         // an exception.
         let own_body;
-        let mut body = match all.strip_prefix(head.as_slice()) {
-            Some(body) => body,
-            None => {
-                own_body = self.ids(article.text)?;
-                &own_body
-            }
+        let mut body = if all.ids.starts_with(&head.ids) {
+            all.slice(head.len()..all.len())
+        } else {
+            own_body = self.tokens(article.text, joined.len() - article.text.len(), located)?;
+            own_body.slice(0..own_body.len())
         };
         if article.text.trim().is_empty() {
-            (head, body) = (Vec::new(), &all);
+            (head, body) = (Tokens::default(), all.slice(0..all.len()));
         }
         let head_was_cut = head.len() > room / 2;
         head.truncate(room / 2);
         let body_room = room - head.len();
-        let (runs, body_was_cut) = runs(body.len(), body_room, overlap.min(body_room / 2), max_windows);
-        let windows = runs.into_iter().map(|run| self.window(&head, &body[run])).collect();
-        Ok(Tokenized { windows, n_text_tokens, was_cut: head_was_cut || body_was_cut })
+        let (runs, body_was_cut) = runs(body.ids.len(), body_room, overlap.min(body_room / 2), max_windows);
+        let part = |run: Range<usize>| TokenSlice {
+            ids: &body.ids[run.clone()],
+            places: body.places.get(run).unwrap_or_default(),
+        };
+        let windows = runs.into_iter().map(|run| (head.slice(0..head.len()), part(run)));
+        Ok(self.windows(windows, n_text_tokens, head_was_cut || body_was_cut))
     }
 
     fn join<'a>(&self, article: TitledText<'a>) -> Cow<'a, str> {
@@ -266,20 +331,42 @@ impl TextTokenizer {
         if self.settings.prompt.is_empty() { joined } else { Cow::Owned(self.settings.prompt.clone() + &joined) }
     }
 
-    fn window(&self, head: &[u32], body: &[u32]) -> Vec<u32> {
-        [&self.prefix, head, body, &self.suffix].concat()
-    }
-
-    fn ids(&self, text: &str) -> tokenizers::Result<Vec<u32>> {
-        let mut ids = Vec::new();
-        for part in pieces(text, PIECE_BYTES) {
-            self.append_ids(part, &mut ids)?;
+    /// Windows of a head and a run of the text each.
+    fn windows<'a>(
+        &self,
+        parts: impl IntoIterator<Item = (TokenSlice<'a>, TokenSlice<'a>)>,
+        n_text_tokens: usize,
+        was_cut: bool,
+    ) -> Tokenized {
+        let mut tokenized = Tokenized { n_text_tokens, was_cut, ..Tokenized::default() };
+        for (head, body) in parts {
+            tokenized.windows.push([&self.prefix, head.ids, body.ids, &self.suffix].concat());
+            if head.places.len() + body.places.len() > 0 {
+                let (before, behind) = (vec![(0, 0); self.prefix.len()], vec![(0, 0); self.suffix.len()]);
+                tokenized.places.push([&before, head.places, body.places, &behind].concat());
+            }
         }
-        Ok(ids)
+        tokenized
     }
 
-    fn append_ids(&self, text: &str, ids: &mut Vec<u32>) -> tokenizers::Result<()> {
-        ids.extend_from_slice(self.tokenizer.encode_fast(text, false)?.get_ids());
+    /// `start`: where the text begins in what places are counted in.
+    fn tokens(&self, text: &str, mut start: usize, located: bool) -> tokenizers::Result<Tokens> {
+        let mut tokens = Tokens::default();
+        for part in pieces(text, PIECE_BYTES) {
+            self.append(part, start, located, &mut tokens)?;
+            start += part.len();
+        }
+        Ok(tokens)
+    }
+
+    fn append(&self, text: &str, start: usize, located: bool, tokens: &mut Tokens) -> tokenizers::Result<()> {
+        if !located {
+            tokens.ids.extend_from_slice(self.tokenizer.encode_fast(text, false)?.get_ids());
+            return Ok(());
+        }
+        let encoding = self.tokenizer.encode(text, false)?;
+        tokens.ids.extend_from_slice(encoding.get_ids());
+        tokens.places.extend(encoding.get_offsets().iter().map(|&(begin, end)| (start + begin, start + end)));
         Ok(())
     }
 }
@@ -297,6 +384,10 @@ mod tests {
         TextTokenizer::new(&std::fs::read(path).unwrap(), settings).unwrap()
     }
 
+    fn ids(tokenizer: &TextTokenizer, text: &str) -> Vec<u32> {
+        tokenizer.tokens(text, 0, false).unwrap().ids
+    }
+
     fn one(tokenizer: &TextTokenizer, article: TitledText<'_>, settings: &WindowSettings) -> Tokenized {
         tokenizer.tokenize(&[article], settings).unwrap().remove(0)
     }
@@ -310,7 +401,7 @@ mod tests {
         for (name, frame) in TINY.iter().zip([[2, 3], [0, 2], [0, 2]]) {
             let tokenizer = tokenizer(name, "");
             let empty = one(&tokenizer, TitledText::untitled(""), &WindowSettings::default());
-            assert_eq!(empty, Tokenized { windows: vec![frame.to_vec()], n_text_tokens: 0, was_cut: false }, "{name}");
+            assert_eq!(empty, Tokenized { windows: vec![frame.to_vec()], ..Tokenized::default() }, "{name}");
         }
     }
 
@@ -321,14 +412,14 @@ mod tests {
             let tokenizer = tokenizer(name, "");
             let whole = tokenizer.tokenizer.encode_fast(text.as_str(), false).unwrap().get_ids().to_vec();
             for wished in [1, 7, 30, 100] {
-                let mut ids = Vec::new();
+                let mut tokens = Tokens::default();
                 let mut n_pieces = 0;
                 for part in pieces(&text, wished) {
-                    tokenizer.append_ids(part, &mut ids).unwrap();
+                    tokenizer.append(part, 0, false, &mut tokens).unwrap();
                     n_pieces += 1;
                 }
                 assert!(n_pieces > 1);
-                assert_eq!(ids, whole, "{name}, pieces of {wished} bytes");
+                assert_eq!(tokens.ids, whole, "{name}, pieces of {wished} bytes");
             }
         }
     }
@@ -342,9 +433,9 @@ mod tests {
             let article = TitledText { title, text: TEXT };
             let windows = one(&tokenizer, article, &settings);
             assert!(!windows.was_cut && windows.windows.len() > 3, "{name}: {windows:?}");
-            let joined = tokenizer.ids(&format!("passage: Sea\n{TEXT}")).unwrap();
+            let joined = ids(&tokenizer, &format!("passage: Sea\n{TEXT}"));
             assert_eq!(windows.n_text_tokens, joined.len(), "{name}");
-            let head = tokenizer.ids("passage: Sea").unwrap();
+            let head = ids(&tokenizer, "passage: Sea");
             assert!(head.len() <= 9, "{name}: the head must fit for this test, has {}", head.len());
             let mut rebuilt = head.clone();
             for (i, window) in windows.windows.iter().enumerate() {
@@ -382,7 +473,7 @@ mod tests {
             for long_text in [LongText::default(), LongText::Truncate] {
                 let settings = WindowSettings { long_text, ..Default::default() };
                 let expected =
-                    Tokenized { n_text_tokens: whole.len() - 2, windows: vec![whole.clone()], was_cut: false };
+                    Tokenized { n_text_tokens: whole.len() - 2, windows: vec![whole.clone()], ..Tokenized::default() };
                 assert_eq!(one(&tokenizer, article, &settings), expected, "{name}");
             }
         }
@@ -394,7 +485,7 @@ mod tests {
         let tokenizer = tokenizer("tiny-bert-cls-dense", "");
         let text = TEXT.repeat(1000);
         let truncated = one(&tokenizer, TitledText::untitled(&text), &settings);
-        let whole = tokenizer.ids(&text).unwrap();
+        let whole = ids(&tokenizer, &text);
         assert_eq!(truncated.windows, vec![[&[2], &whole[..10], &[3]].concat()]);
         assert!(truncated.was_cut);
         assert!((11..200).contains(&truncated.n_text_tokens), "{}", truncated.n_text_tokens);
@@ -407,8 +498,8 @@ mod tests {
             TokenizerSettings { max_tokens: 40, n_positions: 40, prompt: String::new(), do_lower_case: true };
         let lower = TextTokenizer::new(&std::fs::read(path).unwrap(), settings).unwrap();
         let plain = tokenizer("tiny-roberta-shards", "");
-        assert_eq!(lower.ids("The UN in Genève").unwrap(), plain.ids("the un in genève").unwrap());
-        assert_ne!(lower.ids("The UN").unwrap(), plain.ids("The UN").unwrap());
+        assert_eq!(ids(&lower, "The UN in Genève"), ids(&plain, "the un in genève"));
+        assert_ne!(ids(&lower, "The UN"), ids(&plain, "The UN"));
     }
 
     #[test]
@@ -438,5 +529,34 @@ mod tests {
             TokenizerSettings { max_tokens: 40, n_positions: 40, prompt: String::new(), do_lower_case: true };
         let error = TextTokenizer::new(b"{}", settings).unwrap_err();
         assert!(matches!(error, TextError::Load { .. }));
+    }
+
+    #[test]
+    fn places_are_where_the_tokens_stand() {
+        for name in TINY {
+            let tokenizer = tokenizer(name, "note: ");
+            let text = "Grain ships leave the port of Odesa again, and ministers speak of peace. ".repeat(3);
+            let article = TitledText { title: Some("Grain talks"), text: &text };
+            let joined = format!("note: Grain talks\n{text}");
+            for long_text in [LongText::Truncate, LongText::Windows { overlap_tokens: 3 }] {
+                let settings = WindowSettings { long_text, ..WindowSettings::default() };
+                let located = tokenizer.tokenize_located(&[article], &settings).unwrap().remove(0);
+                let plain = one(&tokenizer, article, &settings);
+                assert_eq!(located.windows, plain.windows, "{name}");
+                assert_eq!(plain.places, Vec::<Vec<Place>>::new());
+                let mut seen = vec![false; joined.len()];
+                for (ids, places) in located.windows.iter().zip(&located.places) {
+                    assert_eq!(ids.len(), places.len());
+                    for &(begin, end) in places {
+                        assert!(joined.is_char_boundary(begin) && joined.is_char_boundary(end));
+                        seen[begin..end].fill(true);
+                    }
+                }
+                // Every letter is in a token, unless cut off; SentencePiece may take the first one for the mark of a word.
+                let letters = joined.bytes().zip(&seen).filter(|(byte, _)| byte.is_ascii_alphanumeric());
+                let n_missing = letters.filter(|(_, seen)| !**seen).count();
+                assert_eq!(n_missing <= 1, long_text != LongText::Truncate, "{name}: {n_missing}");
+            }
+        }
     }
 }

@@ -3,24 +3,33 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::fit_views::fit_views;
+use super::fit_views::{TrainingFeatures, fit_views};
+use super::gathered::Gathered;
 use super::{HeadSettings, TrainError};
 use crate::data::{Article, DataError, LabelledTargets, collect_targets};
 use crate::encoder::Encoder;
 use crate::labels::{LabelSet, Task};
+use crate::pipeline::neighbours::Neighbours;
 use crate::pipeline::{
-    Classifier, CrossValidation, DataRecord, EmbedSettings, TopicHead, TrainingRecord, embed_stream, titled,
+    Classifier, CrossValidation, DataRecord, EmbedSettings, PipelineError, TopicHead, TrainingRecord, embed_stream,
 };
 use crate::progress::{Event, Progress, Silent};
 use crate::report::{EvaluationInput, EvaluationReport};
 use crate::views::ViewKind;
+use crate::views::descriptions::{self, DescriptionsHead};
+use crate::views::rules::Rules;
+
+/// Column with labels of paragraphs unless settings say otherwise.
+pub const PARAGRAPH_LABELS: &str = "paragraph_labels";
+
+/// Training articles that are kept unless settings say otherwise: 8 MB with 384 columns.
+pub const DEFAULT_NEIGHBOURS: usize = 10_000;
 
 /// How a classifier is trained.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainSettings {
     pub embed: EmbedSettings,
@@ -30,6 +39,26 @@ pub struct TrainSettings {
     pub labels: Option<LabelSet>,
     /// Told by the articles where `None`: `single` when each has exactly one label.
     pub task: Option<Task>,
+    /// Column with labels of each paragraph, for the view of passages: a list of lists. Articles may lack it.
+    pub paragraph_labels: Option<String>,
+    /// Columns beside the text that are a view of their own.
+    pub metadata: Vec<String>,
+    /// Training articles that are kept to show those most like another: ids, titles, labels and embeddings.
+    pub n_neighbours: usize,
+}
+
+impl Default for TrainSettings {
+    fn default() -> Self {
+        Self {
+            embed: EmbedSettings::default(),
+            head: HeadSettings::default(),
+            labels: None,
+            task: None,
+            paragraph_labels: Some(PARAGRAPH_LABELS.to_owned()),
+            metadata: Vec::new(),
+            n_neighbours: DEFAULT_NEIGHBOURS,
+        }
+    }
 }
 
 /// Wall time of the two halves of training.
@@ -94,25 +123,23 @@ impl Classifier {
                 }
             })
         };
-        let mut rows: Vec<f32> = Vec::new();
-        let mut known: Vec<(String, Option<Vec<String>>)> = Vec::new();
-        let mut texts: Vec<String> = Vec::new();
-        let keeps_texts = settings.head.views.contains(&ViewKind::Words);
+        let wants = |kind| settings.head.views.contains(&kind);
+        let keeps_texts = wants(ViewKind::Words) || wants(ViewKind::Rules);
+        let embed = EmbedSettings {
+            passages: wants(ViewKind::Passages).then(|| settings.embed.passages.clone().unwrap_or_default()),
+            ..settings.embed.clone()
+        };
+        let mut gathered = Gathered::new(keeps_texts, settings.paragraph_labels.clone(), settings.metadata.clone());
         progress.event(Event::Started { stage: "encoding", total: None });
-        let counts = embed_stream(&encoder, &settings.embed, hashed, progress, |chunk| {
-            rows.extend(chunk.embeddings.iter());
-            if keeps_texts {
-                texts.extend(chunk.articles.iter().map(|article| titled(article).joined().into_owned()));
-            }
-            known.extend(chunk.articles.into_iter().map(|article| (article.id, article.labels)));
-            Ok(())
+        let counts = embed_stream(&encoder, &embed, hashed, progress, |chunk| {
+            gathered.add(chunk).map_err(|error| PipelineError::Sink(Box::new(error)))
         })?;
         progress.event(Event::Finished);
         let encode = started.elapsed();
 
         let started = Instant::now();
         let resolved = collect_targets(
-            known.iter().map(|(id, labels)| (id.as_str(), labels.as_deref())),
+            gathered.known.iter().map(|(id, labels)| (id.as_str(), labels.as_deref())),
             settings.labels.as_ref(),
             settings.task,
         )?;
@@ -124,10 +151,21 @@ impl Classifier {
                 ),
             });
         }
-        let embeddings = Array2::from_shape_vec((known.len(), encoder.hidden_size()), rows)
-            .expect("every article has one embedding");
-        let fitted =
-            fit_views(embeddings.view(), &texts, &resolved.targets, &resolved.labels, &head_settings, progress)?;
+        let labels = &resolved.labels;
+        let descriptions = if wants(ViewKind::Descriptions) { Some(describe(&encoder, labels)?) } else { None };
+        let rules = if wants(ViewKind::Rules) { Rules::new(labels)? } else { None };
+        let passage_targets = gathered.passage_targets(labels)?;
+        let features = TrainingFeatures {
+            embeddings: gathered.embeddings(encoder.hidden_size()),
+            texts: &gathered.texts,
+            passages: gathered.bags(encoder.hidden_size()),
+            passage_targets: passage_targets.as_ref(),
+            descriptions: descriptions.as_ref(),
+            rules: rules.as_ref(),
+            metadata_columns: &settings.metadata,
+            metadata: &gathered.metadata,
+        };
+        let fitted = fit_views(&features, &resolved.targets, labels, &head_settings, progress)?;
         let fit = started.elapsed();
 
         let cross_validation = match fitted.cv {
@@ -162,9 +200,14 @@ impl Classifier {
             words_strength: fitted.words_strength,
             cross_validation,
         };
+        let neighbours = (settings.n_neighbours > 0).then(|| {
+            let known = gathered.articles();
+            Neighbours::sample(&known, gathered.embeddings(encoder.hidden_size()), settings.n_neighbours)
+        });
+        let uses_passages = fitted.views.iter().any(|view| view.kind() == ViewKind::Passages);
         let classifier = Classifier {
             encoder,
-            settings: settings.embed.clone(),
+            settings: EmbedSettings { passages: embed.passages.filter(|_| uses_passages), ..settings.embed.clone() },
             topics: TopicHead {
                 labels: resolved.labels,
                 views: fitted.views,
@@ -172,10 +215,18 @@ impl Classifier {
                 calibration: fitted.calibration,
                 thresholds: fitted.thresholds,
             },
+            neighbours,
             record,
         };
         Ok((classifier, TrainTimings { encode, fit }))
     }
+}
+
+/// Embeds what the labels mean.
+fn describe(encoder: &Encoder, labels: &LabelSet) -> Result<DescriptionsHead, TrainError> {
+    let (ids, texts): (Vec<usize>, Vec<String>) = descriptions::texts(labels).into_iter().unzip();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    Ok(DescriptionsHead::new(encoder.encode(&texts)?, ids, labels.len())?)
 }
 
 /// Share of the articles with other than one label below which a multi-label task looks like a single-label one with a few slips,

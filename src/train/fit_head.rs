@@ -63,7 +63,7 @@ impl Default for HeadSettings {
             class_weight: ClassWeight::Uniform,
             aim: Aim::F1,
             calibration: CalibrationChoice::Fitted,
-            views: vec![ViewKind::Document, ViewKind::Words],
+            views: ViewKind::ALL.to_vec(),
             seed: 0,
         }
     }

@@ -1,19 +1,27 @@
 //! From embeddings, texts and labels to views, the stack that puts them together, calibration and thresholds.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
 
 use super::fit_head::{CheckedHeadSettings, CvReport, Decider, FittedHead, cross_fit, fit_head};
 use super::folds::Folds;
 use super::{HeadSettings, TrainError};
 use crate::calibration::Calibration;
 use crate::calibration::thresholds::Thresholds;
+use crate::heads::multi_instance::{Bags, MultiInstanceSettings, PassageTargets};
 use crate::heads::sparse_linear::SparseLinearSettings;
 use crate::heads::{PrunedHead, SparseRows};
 use crate::labels::{LabelSet, Targets};
-use crate::progress::{Event, Progress};
+use crate::metrics::probability::{log_loss_multi, log_loss_single};
+use crate::progress::{Event, Progress, Quiet};
+use crate::text::TitledText;
+use crate::views::descriptions::DescriptionsHead;
+use crate::views::metadata::{MetadataColumns, MetadataHead, Values};
+use crate::views::passages::PassagesHead;
+use crate::views::rules::Rules;
 use crate::views::stack::Stack;
 use crate::views::words::{Vocabulary, VocabularySettings, WordsHead};
-use crate::views::{View, ViewKind};
+use crate::views::{Features, View, ViewKind};
 
 /// Strengths that the words view chooses from. On diplomacy, AG News and Reuters-21578 the best were 30, 1 and 3.
 const WORDS_STRENGTHS: [f64; 4] = [1.0, 3.0, 10.0, 30.0];
@@ -23,6 +31,47 @@ const MAX_TERMS: usize = 150_000;
 
 /// What the words view may take on the disk. Down to an eighth of it nothing was lost on the three sets above.
 const WORDS_BYTES: usize = 8 << 20;
+
+/// Share by which passages must lower the held-out log-loss of the other views, or they are not worth their time: they are the only view that
+/// slows the reading of articles down.
+const MIN_PASSAGES_GAIN: f64 = 0.01;
+
+/// What views are fitted to; all of the same articles, in the same order.
+#[derive(Clone, Copy)]
+pub struct TrainingFeatures<'a> {
+    /// `[n_articles, hidden_size]`
+    pub embeddings: ArrayView2<'a, f32>,
+    /// Title included; needed for views of words and rules.
+    pub texts: &'a [String],
+    /// Needed for a view of passages.
+    pub passages: Option<Bags<'a>>,
+    /// Labels of passages, where they are known.
+    pub passage_targets: Option<&'a PassageTargets>,
+    /// What the labels mean, where that is a view.
+    pub descriptions: Option<&'a DescriptionsHead>,
+    /// Hints of the labels, where they have any.
+    pub rules: Option<&'a Rules>,
+    /// Columns that are a view, none for no such view.
+    pub metadata_columns: &'a [String],
+    /// Their values.
+    pub metadata: &'a [Values],
+}
+
+impl<'a> TrainingFeatures<'a> {
+    /// Embeddings and words, nothing else.
+    pub fn new(embeddings: ArrayView2<'a, f32>, texts: &'a [String]) -> Self {
+        Self {
+            embeddings,
+            texts,
+            passages: None,
+            passage_targets: None,
+            descriptions: None,
+            rules: None,
+            metadata_columns: &[],
+            metadata: &[],
+        }
+    }
+}
 
 /// All that is learned, but for the names of the labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,56 +102,197 @@ impl FittedViews {
     }
 }
 
+/// A fitted view, and what it said of articles that it was not fitted to.
+struct Candidate {
+    view: View,
+    /// `[n_articles, n_labels]`
+    oof_logits: Array2<f64>,
+}
+
 /// Fits every view that the settings name, on the same folds, and puts them together by their out-of-fold logits.
 ///
-/// The words view is left out where the data is too small to hold articles out, or where it would get no weight in the stack; a warning
-/// tells so. Its vocabulary is made of all articles, held out or not; it knows no labels.
-///
-/// # Shapes
-/// * `embeddings` `[n_articles, hidden_size]`, `texts` one for each article, title included
+/// Where the data is too small to hold articles out, the document's embedding is the only view. A view that would get no weight in the stack
+/// is left out, and passages if held-out articles are hardly judged better with them. Warnings tell so. The vocabulary of the
+/// words is made of all articles, held out or not; it knows no labels.
 ///
 /// # Errors
 /// As [`fit_head`].
+///
+/// # Panics
+/// When views are wanted whose features are missing.
 pub fn fit_views(
-    embeddings: ArrayView2<f32>,
-    texts: &[String],
+    features: &TrainingFeatures<'_>,
+    targets: &Targets,
+    labels: &LabelSet,
+    checked: &CheckedHeadSettings,
+    progress: &dyn Progress,
+) -> Result<FittedViews, TrainError> {
+    let n_labels = labels.len();
+    let document = fit_head(features.embeddings, targets, labels, checked, progress)?;
+    let settings = checked.get();
+    let wants = |kind| settings.views.contains(&kind);
+    if settings.views.len() == 1 {
+        return Ok(FittedViews::of_document(document, targets, n_labels));
+    }
+    let Some(cv) = document.cv.clone() else {
+        let message = "too few articles per label to weigh views: the embedding of the whole article is the only one";
+        progress.event(Event::Warning { message });
+        return Ok(FittedViews::of_document(document, targets, n_labels));
+    };
+    let mut candidates =
+        vec![Candidate { view: View::Document(document.head.clone()), oof_logits: cv.oof_logits.clone() }];
+    if wants(ViewKind::Passages) {
+        progress.event(Event::Started { stage: "fitting the passages", total: None });
+        candidates.push(fit_passages(features, targets, n_labels, &cv.folds, progress)?);
+        progress.event(Event::Finished);
+    }
+    let mut words_strength = None;
+    if wants(ViewKind::Words) {
+        progress.event(Event::Started { stage: "fitting the words", total: None });
+        let words = fit_words(features.texts, targets, n_labels, &cv.folds, settings, progress)?;
+        words_strength = Some(words.strength);
+        candidates.push(Candidate { view: View::Words(Box::new(words.head)), oof_logits: words.oof_logits });
+        progress.event(Event::Finished);
+    }
+    if let Some(descriptions) = features.descriptions.filter(|_| wants(ViewKind::Descriptions)) {
+        let seen = Features { embeddings: features.embeddings, texts: &[], passages: features.passages, metadata: &[] };
+        candidates
+            .push(Candidate { view: View::Descriptions(descriptions.clone()), oof_logits: descriptions.logits(seen)? });
+    }
+    if let Some(rules) = features.rules.filter(|_| wants(ViewKind::Rules)) {
+        let texts: Vec<_> = features.texts.iter().map(|text| TitledText::untitled(text)).collect();
+        candidates.push(Candidate { view: View::Rules(rules.clone()), oof_logits: rules.logits(&texts) });
+    }
+
+    if !features.metadata_columns.is_empty() && wants(ViewKind::Metadata) {
+        candidates.extend(fit_metadata(features, targets, labels, checked, progress)?);
+    }
+
+    let judge = Judge { targets, n_labels, folds: &cv.folds, settings };
+    let decider = judge.choose(&mut candidates, progress)?;
+    if candidates.len() == 1 {
+        return Ok(FittedViews::of_document(document, targets, n_labels));
+    }
+    let views: Vec<_> = candidates.iter().map(|candidate| candidate.oof_logits.view()).collect();
+    let (oof_probabilities, oof_decisions) = cross_fit(&views, targets, n_labels, &cv.folds, settings)?;
+    let oof_logits = decider.stack.logits(&views)?;
+    let views: Vec<View> = candidates.into_iter().map(|candidate| candidate.view).collect();
+    Ok(FittedViews {
+        words_strength: words_strength.filter(|_| views.iter().any(|view| view.kind() == ViewKind::Words)),
+        views,
+        stack: decider.stack,
+        calibration: decider.calibration,
+        thresholds: decider.thresholds,
+        strength: document.strength,
+        cv: Some(CvReport { oof_logits, oof_probabilities, oof_decisions, ..cv }),
+    })
+}
+
+/// Weighs views against each other.
+struct Judge<'a> {
+    targets: &'a Targets,
+    n_labels: usize,
+    folds: &'a Folds,
+    settings: &'a HeadSettings,
+}
+
+impl Judge<'_> {
+    /// Leaves out what adds nothing and puts the rest together. The document stays, whatever its weight.
+    fn choose(&self, candidates: &mut Vec<Candidate>, progress: &dyn Progress) -> Result<Decider, TrainError> {
+        let is_passages = |candidate: &Candidate| candidate.view.kind() == ViewKind::Passages;
+        if candidates.iter().any(is_passages) {
+            let with = self.held_out_loss(candidates.iter())?;
+            let without = self.held_out_loss(candidates.iter().filter(|candidate| !is_passages(candidate)))?;
+            if with > (1.0 - MIN_PASSAGES_GAIN) * without {
+                candidates.retain(|candidate| !is_passages(candidate));
+                let message = format!(
+                    "the passages of the articles are left out: held-out log-loss {with:.4} with them, {without:.4} without"
+                );
+                progress.event(Event::Warning { message: &message });
+            }
+        }
+        let fit = |candidates: &[Candidate]| {
+            let views: Vec<_> = candidates.iter().map(|candidate| candidate.oof_logits.view()).collect();
+            Decider::fit(&views, self.targets, self.n_labels, self.settings)
+        };
+        let decider = fit(candidates)?;
+        let weights = decider.stack.weights().to_vec();
+        let n_before = candidates.len();
+        let mut weight = weights.iter();
+        candidates.retain(|candidate| {
+            let kind = candidate.view.kind();
+            let stays = weight.next().is_none_or(|weight| *weight > 0.0) || kind == ViewKind::Document;
+            if !stays {
+                let message = format!("the {} view adds nothing to the others: it is left out", kind.name());
+                progress.event(Event::Warning { message: &message });
+            }
+            stays
+        });
+        if candidates.len() == n_before { Ok(decider) } else { fit(candidates) }
+    }
+
+    /// Mean log-loss of the views together on articles that stack and calibration have not seen.
+    fn held_out_loss<'c>(&self, candidates: impl Iterator<Item = &'c Candidate>) -> Result<f64, TrainError> {
+        let views: Vec<_> = candidates.map(|candidate| candidate.oof_logits.view()).collect();
+        let (probabilities, _) = cross_fit(&views, self.targets, self.n_labels, self.folds, self.settings)?;
+        Ok(match self.targets {
+            Targets::Single(labels) => log_loss_single(labels, probabilities.view())?,
+            Targets::Multi(_) => log_loss_multi(self.targets.indicator(self.n_labels).view(), probabilities.view())?,
+        })
+    }
+}
+
+fn fit_passages(
+    features: &TrainingFeatures<'_>,
+    targets: &Targets,
+    n_labels: usize,
+    folds: &Folds,
+    progress: &dyn Progress,
+) -> Result<Candidate, TrainError> {
+    let bags = features.passages.expect("passages are embedded for a view of them");
+    let settings = MultiInstanceSettings::default().check()?;
+    let interrupted = || progress.is_cancelled();
+    let fit = |rows: &[usize]| -> Result<PassagesHead, TrainError> {
+        let head = settings.fit(bags, rows, targets, features.passage_targets, n_labels, &interrupted)?;
+        Ok(PassagesHead::new(head))
+    };
+    let parts: Vec<(Vec<usize>, Array2<f64>)> = (0..folds.n_folds())
+        .into_par_iter()
+        .map(|fold_idx| {
+            let held_out = folds.held_out(fold_idx);
+            let logits = fit(&folds.training(fold_idx))?.logits(bags)?;
+            let of_fold = logits.select(Axis(0), &held_out);
+            Ok((held_out, of_fold))
+        })
+        .collect::<Result<_, TrainError>>()?;
+    let mut oof_logits = Array2::zeros((targets.len(), n_labels));
+    for (held_out, of_fold) in parts {
+        for (row_idx, row) in held_out.into_iter().zip(of_fold.rows()) {
+            oof_logits.row_mut(row_idx).assign(&row);
+        }
+    }
+    let everything: Vec<usize> = (0..targets.len()).collect();
+    Ok(Candidate { view: View::Passages(fit(&everything)?), oof_logits })
+}
+
+/// A view of columns; none where no value repeats.
+fn fit_metadata(
+    features: &TrainingFeatures<'_>,
     targets: &Targets,
     labels: &LabelSet,
     settings: &CheckedHeadSettings,
     progress: &dyn Progress,
-) -> Result<FittedViews, TrainError> {
-    let n_labels = labels.len();
-    let document = fit_head(embeddings, targets, labels, settings, progress)?;
-    let settings = settings.get();
-    if !settings.views.contains(&ViewKind::Words) {
-        return Ok(FittedViews::of_document(document, targets, n_labels));
+) -> Result<Option<Candidate>, TrainError> {
+    let columns = MetadataColumns::fit(features.metadata_columns, features.metadata);
+    if columns.values.is_empty() {
+        let message = format!("no value of {} repeats: the metadata view is left out", columns.columns.join(", "));
+        progress.event(Event::Warning { message: &message });
+        return Ok(None);
     }
-    let Some(cv) = document.cv.clone() else {
-        let message = "too few articles per label to weigh views: the words view is left out";
-        progress.event(Event::Warning { message });
-        return Ok(FittedViews::of_document(document, targets, n_labels));
-    };
-    progress.event(Event::Started { stage: "fitting the words", total: None });
-    let words = fit_words(texts, targets, n_labels, &cv.folds, settings, progress)?;
-    let views = [cv.oof_logits.view(), words.oof_logits.view()];
-    let all = Decider::fit(&views, targets, n_labels, settings)?;
-    progress.event(Event::Finished);
-    if all.stack.weights()[1] == 0.0 {
-        let message = "the words of the articles add nothing to their embeddings: the words view is left out";
-        progress.event(Event::Warning { message });
-        return Ok(FittedViews::of_document(document, targets, n_labels));
-    }
-    let (oof_probabilities, oof_decisions) = cross_fit(&views, targets, n_labels, &cv.folds, settings)?;
-    let oof_logits = all.stack.logits(&views)?;
-    Ok(FittedViews {
-        views: vec![View::Document(document.head), View::Words(Box::new(words.head))],
-        stack: all.stack,
-        calibration: all.calibration,
-        thresholds: all.thresholds,
-        strength: document.strength,
-        words_strength: Some(words.strength),
-        cv: Some(CvReport { oof_logits, oof_probabilities, oof_decisions, ..cv }),
-    })
+    // The same seed makes the same folds.
+    let fitted = fit_head(columns.rows(features.metadata).view(), targets, labels, settings, &Quiet(progress))?;
+    let oof_logits = fitted.cv.expect("the document could be cross-validated").oof_logits;
+    Ok(Some(Candidate { view: View::Metadata(MetadataHead::new(columns, fitted.head)?), oof_logits }))
 }
 
 struct FittedWords {
@@ -220,7 +410,8 @@ mod tests {
         let labels = LabelSet::from_names(["trade", "defense", "law"]).unwrap();
         let settings = HeadSettings { views: views.to_vec(), ..HeadSettings::default() }.check().unwrap();
         let warnings = Warnings::default();
-        let fitted = fit_views(data.0.view(), &data.1, &data.2, &labels, &settings, &warnings).unwrap();
+        let features = TrainingFeatures::new(data.0.view(), &data.1);
+        let fitted = fit_views(&features, &data.2, &labels, &settings, &warnings).unwrap();
         (fitted, warnings.0.into_inner().unwrap())
     }
 
@@ -278,7 +469,7 @@ mod tests {
         let data = corpus(3, Task::Single, 0.8, true);
         let (fitted, warnings) = fit(&data, &BOTH);
         assert_eq!(fitted.views.len(), 1);
-        assert!(warnings.iter().any(|message| message.contains("the words view is left out")), "{warnings:?}");
+        assert!(warnings.iter().any(|message| message.contains("the only one")), "{warnings:?}");
     }
 
     #[test]

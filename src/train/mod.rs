@@ -10,6 +10,7 @@ pub mod cross_validate;
 pub mod fit_head;
 pub mod fit_views;
 pub mod folds;
+mod gathered;
 
 use thiserror::Error;
 
@@ -19,8 +20,11 @@ use crate::calibration::CalibrationError;
 use crate::data::TargetError;
 use crate::encoder::EncoderError;
 use crate::heads::HeadError;
+use crate::labels::LabelError;
+use crate::metrics::MetricError;
 use crate::pipeline::PipelineError;
 use crate::report::ReportError;
+use crate::views::rules::RuleError;
 use crate::views::words::WordsError;
 
 /// What can go wrong in training.
@@ -39,8 +43,16 @@ pub enum TrainError {
     Pipeline(#[source] PipelineError),
     #[error("cannot use the labels of the articles")]
     Targets(#[from] TargetError),
+    #[error("column `{column}` of article {id} should be a list with a list of labels for each paragraph")]
+    ParagraphLabels { id: String, column: String },
+    #[error("cannot use the labels of paragraphs")]
+    ParagraphLabel(#[source] LabelError),
+    #[error("cannot use the hints of the labels")]
+    Rules(#[from] RuleError),
     #[error("cannot measure the cross-validated predictions")]
     Report(#[from] ReportError),
+    #[error("cannot measure how well views go together")]
+    Metric(#[from] MetricError),
     #[error("cannot use the settings of long articles")]
     Encoder(#[from] EncoderError),
     #[error("the encoder was loaded without a name, so a model could not say which it needs; use Encoder::open")]

@@ -16,11 +16,12 @@ use crate::cli::exit::Outcome;
 use crate::cli::output::{Compression, OutputFile, Target};
 use crate::cli::printer;
 use crate::cli::session::Session;
-use crate::data::{DuplicateIds, check_labels, collect_targets};
+use crate::data::{Article, DuplicateIds, check_labels, collect_targets};
 use crate::metrics::bootstrap::BootstrapSettings;
 use crate::progress::{Event, Progress};
 use crate::report::gate::QualityGate;
 use crate::report::{EvaluationInput, EvaluationReport, html};
+use crate::train::classifier::PARAGRAPH_LABELS;
 
 /// Resamples of the bootstrap unless told otherwise.
 const DEFAULT_RESAMPLES: usize = 1000;
@@ -63,6 +64,10 @@ pub struct EvaluateFlags {
     /// Assign labels from this probability instead: 0.4 for all, or LABEL=0.4 for one; may be repeated
     #[arg(long, value_name = "[LABEL=]T", allow_negative_numbers = true, help_heading = "Output")]
     threshold: Vec<String>,
+    /// Check the passages that carry labels too: by leaving them out, and by labels of paragraphs where articles have
+    /// a column `paragraph_labels`; reads every article again twice for each of its labels
+    #[arg(long, help_heading = "Output")]
+    evidence: bool,
     #[command(flatten)]
     #[serde(flatten)]
     run: RunArgs,
@@ -92,6 +97,7 @@ impl EvaluateCommand {
         let progress = &*session.progress;
         let n_labels = classifier.labels().len();
         let mut known: Vec<(String, Option<Vec<String>>)> = Vec::new();
+        let mut kept: Vec<Article> = Vec::new();
         let mut scores: Vec<f64> = Vec::new();
         let mut decisions: Vec<bool> = Vec::new();
         progress.event(Event::Started { stage: "labelling", total: None });
@@ -102,7 +108,10 @@ impl EvaluateCommand {
                     let start = decisions.len();
                     decisions.resize(start + n_labels, false);
                     prediction.labels.iter().for_each(|label| decisions[start + label.0] = true);
-                    known.push((article.id, article.labels));
+                    known.push((article.id.clone(), article.labels.clone()));
+                    if flags.evidence {
+                        kept.push(article);
+                    }
                 }
                 Ok(())
             })
@@ -139,19 +148,34 @@ impl EvaluateCommand {
             )
         })?;
 
+        let evidence = if flags.evidence {
+            progress.event(Event::Started { stage: "checking evidence", total: None });
+            let seed = flags.run.seed.unwrap_or_default();
+            let checked = session.install(|| classifier.check_evidence(&kept, PARAGRAPH_LABELS, seed, progress));
+            progress.event(Event::Finished);
+            Some(checked?)
+        } else {
+            None
+        };
+
         if let Some(mut page) = page {
             let title = format!("topicwire: {}", self.model.display());
             page.write_all(html::render(&report, &title).as_bytes())?;
             page.finish()?;
         }
         let text = if flags.json {
+            let mut report = serde_json::to_value(&report)?;
+            if let (Some(evidence), Some(object)) = (&evidence, report.as_object_mut()) {
+                object.insert("evidence".to_owned(), serde_json::to_value(evidence)?);
+            }
             serde_json::to_string_pretty(&report)? + "\n"
         } else {
             format!(
-                "{}, {n_labels} labels, {}\n\n{}",
+                "{}, {n_labels} labels, {}\n\n{}{}",
                 printer::counted(report.n as u64, "article"),
                 report.task,
-                printer::report(&report)
+                printer::report(&report),
+                evidence.as_ref().map(printer::evidence).unwrap_or_default()
             )
         };
         printer::print(&text)?;

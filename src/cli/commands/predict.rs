@@ -14,8 +14,8 @@ use crate::cli::config;
 use crate::cli::exit::Outcome;
 use crate::cli::output::{PredictionFormat, PredictionRow, Target, prediction_writer};
 use crate::cli::session::{Session, executor, source_options};
-use crate::data::LABEL_SEPARATOR;
-use crate::pipeline::{Classifier, PipelineError};
+use crate::data::{Article, LABEL_SEPARATOR};
+use crate::pipeline::{Classifier, PipelineError, Prediction};
 use crate::progress::{Event, Progress};
 
 /// Label articles, one output row each, in order.
@@ -51,6 +51,9 @@ pub struct PredictFlags {
     /// Assign labels from this probability instead: 0.4 for all, or LABEL=0.4 for one; may be repeated
     #[arg(long, value_name = "[LABEL=]T", allow_negative_numbers = true, help_heading = "Output")]
     threshold: Vec<String>,
+    /// Add for each assigned label the passages that carry it, with the characters where they stand; JSON Lines only
+    #[arg(long, help_heading = "Output")]
+    evidence: bool,
     #[command(flatten)]
     #[serde(flatten)]
     run: RunArgs,
@@ -70,24 +73,34 @@ impl PredictCommand {
             Some(format) => format,
             None => PredictionFormat::from_target(&target)?,
         };
+        anyhow::ensure!(
+            !flags.evidence || format == PredictionFormat::Jsonl,
+            "--evidence needs JSON Lines, which hold lists of passages; the output is to be {format}"
+        );
         let separator = flags.data.label_separator.as_deref().unwrap_or(LABEL_SEPARATOR);
         let mut writer = prediction_writer(&target, format, &names, separator)?;
         let progress = &*session.progress;
         progress.event(Event::Started { stage: "labelling", total: None });
+        let sink = |articles: Vec<Article>, predictions: Vec<Prediction>| {
+            for (article, prediction) in articles.iter().zip(&predictions) {
+                let labels: Vec<String> = prediction.labels.iter().map(|label| names[label.0].clone()).collect();
+                let row = PredictionRow {
+                    id: &article.id,
+                    labels: &labels,
+                    scores: &prediction.probabilities,
+                    evidence: flags.evidence.then_some(&prediction.evidence[..]),
+                    extra: &article.extra,
+                };
+                writer.write(&row).map_err(|error| PipelineError::Sink(Box::new(error)))?;
+            }
+            writer.flush().map_err(|error| PipelineError::Sink(Box::new(error)))
+        };
         let counts = session.install(|| {
-            classifier.predict_stream(rows, progress, |articles, predictions| {
-                for (article, prediction) in articles.iter().zip(&predictions) {
-                    let labels: Vec<String> = prediction.labels.iter().map(|label| names[label.0].clone()).collect();
-                    let row = PredictionRow {
-                        id: &article.id,
-                        labels: &labels,
-                        scores: &prediction.probabilities,
-                        extra: &article.extra,
-                    };
-                    writer.write(&row).map_err(|error| PipelineError::Sink(Box::new(error)))?;
-                }
-                writer.flush().map_err(|error| PipelineError::Sink(Box::new(error)))
-            })
+            if flags.evidence {
+                classifier.predict_stream_with_evidence(rows, progress, sink)
+            } else {
+                classifier.predict_stream(rows, progress, sink)
+            }
         });
         progress.event(Event::Finished);
         let counts = counts?;

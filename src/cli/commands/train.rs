@@ -16,7 +16,9 @@ use crate::cli::session::{DEFAULT_ENCODER, Session};
 use crate::data::{DuplicateIds, check_labels, read_label_file};
 use crate::heads::logistic::ClassWeight;
 use crate::labels::Task;
-use crate::pipeline::Classifier;
+use crate::pipeline::{Classifier, EmbedSettings, PassageEncoding, PassageUse};
+use crate::text::passages::PassageSettings;
+use crate::train::classifier::{DEFAULT_NEIGHBOURS, PARAGRAPH_LABELS};
 use crate::train::fit_head::CalibrationChoice;
 use crate::train::{HeadSettings, TrainSettings};
 use crate::views::ViewKind;
@@ -68,8 +70,8 @@ pub struct TrainFlags {
     /// Probabilities from the logits: auto fits them to held-out articles, none leaves them [default: auto]
     #[arg(long, value_enum, value_name = "auto|none", hide_possible_values = true, help_heading = "Head")]
     calibration: Option<CalibrationArg>,
-    /// What is seen of an article: its embedding (document), its words and letters beside it (words; keeps the texts in memory)
-    /// [default: document,words]
+    /// What is seen of an article: its embedding (document), those of its passages (passages), its words and letters (words), its
+    /// likeness to what labels mean (descriptions), their keywords and patterns (rules), columns (metadata) [default: all]
     #[arg(
         long,
         value_enum,
@@ -79,6 +81,25 @@ pub struct TrainFlags {
         help_heading = "Head"
     )]
     views: Vec<ViewArg>,
+    /// Columns beside the text that are looked at too, such as source or section
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', help_heading = "Head")]
+    metadata: Vec<String>,
+    /// Embeddings of passages: from the states of the whole article's tokens, or by a pass of their own [default: late]
+    #[arg(long, value_enum, value_name = "late|separate", hide_possible_values = true, help_heading = "Passages")]
+    passage_encoding: Option<PassageEncodingArg>,
+    /// Sentences of a passage [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Passages")]
+    passage_sentences: Option<u32>,
+    /// Passages of an article that are used, from its start; others count as cut [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Passages")]
+    max_passages: Option<u32>,
+    /// Column with a list of labels for each paragraph, where articles have it; `none` ignores it
+    /// [default: paragraph_labels]
+    #[arg(long, value_name = "COLUMN|none", help_heading = "Passages")]
+    paragraph_labels: Option<String>,
+    /// Training articles kept in the model to show those most like another (ids, titles, labels) [default: 10000]
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    neighbours: Option<usize>,
     #[command(flatten)]
     #[serde(flatten)]
     windows: WindowArgs,
@@ -91,7 +112,31 @@ pub struct TrainFlags {
 #[serde(rename_all = "kebab-case")]
 enum ViewArg {
     Document,
+    Passages,
     Words,
+    Descriptions,
+    Rules,
+    Metadata,
+}
+
+impl From<ViewArg> for ViewKind {
+    fn from(view: ViewArg) -> Self {
+        match view {
+            ViewArg::Document => Self::Document,
+            ViewArg::Passages => Self::Passages,
+            ViewArg::Words => Self::Words,
+            ViewArg::Descriptions => Self::Descriptions,
+            ViewArg::Rules => Self::Rules,
+            ViewArg::Metadata => Self::Metadata,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum PassageEncodingArg {
+    Late,
+    Separate,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum, Serialize, Deserialize)]
@@ -140,24 +185,39 @@ impl TrainFlags {
             };
         }
         if !self.views.is_empty() {
-            head.views = self
-                .views
-                .iter()
-                .map(|view| match view {
-                    ViewArg::Document => ViewKind::Document,
-                    ViewArg::Words => ViewKind::Words,
-                })
-                .collect();
+            head.views = self.views.iter().map(|&view| view.into()).collect();
         }
         Ok(TrainSettings {
-            embed: self.windows.embed_settings(&self.run),
+            embed: EmbedSettings { passages: Some(self.passages()), ..self.windows.embed_settings(&self.run) },
             head,
             labels: self.labels.as_ref().map(read_label_file).transpose()?,
             task: self.task.map(|task| match task {
                 TaskArg::Single => Task::Single,
                 TaskArg::Multi => Task::Multi,
             }),
+            paragraph_labels: match self.paragraph_labels.as_deref() {
+                Some("none") => None,
+                Some(column) => Some(column.to_owned()),
+                None => Some(PARAGRAPH_LABELS.to_owned()),
+            },
+            metadata: self.metadata.clone(),
+            n_neighbours: self.neighbours.unwrap_or(DEFAULT_NEIGHBOURS),
         })
+    }
+
+    fn passages(&self) -> PassageUse {
+        let defaults = PassageSettings::default();
+        PassageUse {
+            encoding: match self.passage_encoding.unwrap_or(PassageEncodingArg::Late) {
+                PassageEncodingArg::Late => PassageEncoding::Late,
+                PassageEncodingArg::Separate => PassageEncoding::Separate,
+            },
+            settings: PassageSettings {
+                max_sentences: self.passage_sentences.map_or(defaults.max_sentences, |n| Some(n as usize)),
+                max_passages: self.max_passages.map(|n| n as usize),
+                ..defaults
+            },
+        }
     }
 }
 
@@ -217,6 +277,9 @@ fn summary(classifier: &Classifier) -> String {
         record.strength
     );
     if let Some(strength) = record.words_strength {
+        head.push_str(&format!(", of the words {strength}"));
+    }
+    if classifier.topics.views.len() > 1 {
         let weights: Vec<String> = classifier
             .topics
             .views
@@ -224,7 +287,7 @@ fn summary(classifier: &Classifier) -> String {
             .zip(classifier.topics.stack.weights())
             .map(|(view, weight)| format!("{} {weight:.2}", view.kind().name()))
             .collect();
-        head.push_str(&format!(", of the words {strength}; weights: {}", weights.join(", ")));
+        head.push_str(&format!("; weights: {}", weights.join(", ")));
     }
     match &record.cross_validation {
         Some(cv) => format!("{head}; {}-fold cross-validation:\n\n{}", cv.n_folds, printer::report(&cv.report)),
@@ -236,6 +299,9 @@ fn summary(classifier: &Classifier) -> String {
 pub fn say_long(progress: &crate::cli::progress::StderrProgress, counts: &crate::pipeline::EmbedCounts) {
     if counts.n_long > 0 {
         progress.say(format!("{} of {} articles were read in several windows", counts.n_long, counts.n_articles));
+    }
+    if counts.n_capped > 0 {
+        progress.say(format!("{} of {} articles have more passages than are used", counts.n_capped, counts.n_articles));
     }
     if counts.n_cut > 0 {
         progress.warn(format!("{} of {} articles were cut", counts.n_cut, counts.n_articles));

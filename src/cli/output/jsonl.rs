@@ -9,6 +9,7 @@ use super::{
     EmbeddingWriter, OutputError, OutputFile, PredictionRow, PredictionWriter, check_scores, check_width, column_name,
     rounded,
 };
+use crate::pipeline::evidence::Evidence;
 
 /// Predictions as `{"id", "labels", "scores", …}`.
 pub struct JsonlPredictions {
@@ -72,6 +73,18 @@ fn write_line(output: &mut OutputFile, row: &impl Serialize) -> Result<(), Outpu
     output.write_all(&line).map_err(|source| OutputError::from_io(output.path(), source))
 }
 
+/// `{label: [passage, …]}`
+struct EvidenceOf<'a> {
+    labels: &'a [String],
+    evidence: &'a [Vec<Evidence>],
+}
+
+impl Serialize for EvidenceOf<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.labels.iter().zip(self.evidence))
+    }
+}
+
 struct Row<'a> {
     row: &'a PredictionRow<'a>,
     labels: &'a [String],
@@ -84,8 +97,13 @@ impl Serialize for Row<'_> {
         map.serialize_entry("id", row.id)?;
         map.serialize_entry("labels", row.labels)?;
         map.serialize_entry("scores", &Scores { row, labels: self.labels })?;
+        if let Some(evidence) = row.evidence {
+            map.serialize_entry("evidence", &EvidenceOf { labels: row.labels, evidence })?;
+        }
         for (name, value) in row.extra {
-            let is_ours = |name: &str| matches!(name, "id" | "labels" | "scores");
+            let is_ours = |name: &str| {
+                matches!(name, "id" | "labels" | "scores") || (name == "evidence" && row.evidence.is_some())
+            };
             if is_ours(name) {
                 let name = column_name(name, |name| is_ours(name) || row.extra.contains_key(name));
                 map.serialize_entry(&name, value)?;

@@ -32,6 +32,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::pipeline::evidence::Evidence;
+
 pub use csv::CsvPredictions;
 pub use file::{Compression, OutputFile, Target};
 pub use jsonl::{JsonlEmbeddings, JsonlPredictions};
@@ -54,6 +56,8 @@ pub struct PredictionRow<'a> {
     pub labels: &'a [String],
     /// The probability of every label, in the order that the writer was made with.
     pub scores: &'a [f64],
+    /// For each assigned label its passages, where they are wanted; JSON Lines alone hold them.
+    pub evidence: Option<&'a [Vec<Evidence>]>,
     /// The columns that pass through.
     pub extra: &'a Map<String, Value>,
 }

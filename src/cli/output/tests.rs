@@ -30,7 +30,7 @@ fn predict(target: &Target, rows: &[(&str, &[&str], [f64; 2], Value)]) -> Result
     for (id, assigned, scores, columns) in rows {
         let assigned: Vec<String> = assigned.iter().map(|&name| name.to_owned()).collect();
         let extra = extra(columns.clone());
-        writer.write(&PredictionRow { id, labels: &assigned, scores, extra: &extra })?;
+        writer.write(&PredictionRow { id, labels: &assigned, scores, evidence: None, extra: &extra })?;
     }
     writer.finish()
 }
@@ -104,9 +104,13 @@ fn what_csv_cannot_say_is_an_error() {
     let mut writer = CsvPredictions::new(sink(), b',', &labels(), "|").unwrap();
     let (known, new) = (extra(json!({ "a": 1 })), extra(json!({ "b": 1 })));
     for _ in 0..1000 {
-        writer.write(&PredictionRow { id: "x", labels: &[], scores: &[0.5, 0.5], extra: &known }).unwrap();
+        writer
+            .write(&PredictionRow { id: "x", labels: &[], scores: &[0.5, 0.5], evidence: None, extra: &known })
+            .unwrap();
     }
-    let error = writer.write(&PredictionRow { id: "y", labels: &[], scores: &[0.5, 0.5], extra: &new }).unwrap_err();
+    let error = writer
+        .write(&PredictionRow { id: "y", labels: &[], scores: &[0.5, 0.5], evidence: None, extra: &new })
+        .unwrap_err();
     assert_eq!(error.to_string(), "article `y` has a column `b` that none of the first 1000 had; write JSON Lines");
 }
 
@@ -117,7 +121,7 @@ fn scores_must_be_numbers_and_as_many_as_labels() {
         let target = Target::new(folder.path().join("p"));
         let mut writer = prediction_writer(&target, format, &labels(), "|").unwrap();
         let extra = Map::new();
-        let row = |scores| PredictionRow { id: "x", labels: &[], scores, extra: &extra };
+        let row = |scores| PredictionRow { id: "x", labels: &[], scores, evidence: None, extra: &extra };
         let message = writer.write(&row(&[0.5, f64::NAN])).unwrap_err().to_string();
         assert_eq!(message, "article `x`: the probability of `energy` is NaN");
         let message = writer.write(&row(&[0.5])).unwrap_err().to_string();
@@ -218,7 +222,9 @@ fn a_file_appears_only_when_it_is_complete() {
         let format = PredictionFormat::from_target(&target).unwrap();
         let mut writer = prediction_writer(&target, format, &labels(), "|").unwrap();
         let extra = Map::new();
-        writer.write(&PredictionRow { id: "x", labels: &[], scores: &[0.0, 1.0], extra: &extra }).unwrap();
+        writer
+            .write(&PredictionRow { id: "x", labels: &[], scores: &[0.0, 1.0], evidence: None, extra: &extra })
+            .unwrap();
         drop(writer);
         assert!(names(folder.path()).is_empty(), "{name}: {:?}", names(folder.path()));
     }
@@ -263,7 +269,7 @@ fn files_have_ordinary_permissions_and_links_are_followed() {
     embed(&Target::new("/dev/null"), &[]).unwrap_err();
     let mut writer = prediction_writer(&Target::new("/dev/null"), PredictionFormat::Csv, &labels(), "|").unwrap();
     let extra = Map::new();
-    writer.write(&PredictionRow { id: "x", labels: &[], scores: &[0.0, 1.0], extra: &extra }).unwrap();
+    writer.write(&PredictionRow { id: "x", labels: &[], scores: &[0.0, 1.0], evidence: None, extra: &extra }).unwrap();
     writer.finish().unwrap();
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
 }
@@ -306,7 +312,8 @@ fn closed_pipes_and_full_disks_are_told_apart_in_every_format() {
             writers.push(Box::new(ParquetPredictions::new(output(), &labels())));
             for mut writer in writers {
                 let extra = extra(json!({ "a": 1 }));
-                let row = PredictionRow { id: "some id", labels: &[], scores: &[0.25, 0.75], extra: &extra };
+                let row =
+                    PredictionRow { id: "some id", labels: &[], scores: &[0.25, 0.75], evidence: None, extra: &extra };
                 let written = (0..100).try_for_each(|_| writer.write(&row)).and_then(|()| writer.finish());
                 let error = written.unwrap_err();
                 assert_eq!((error.to_string().as_str(), error.is_closed_pipe()), (message, is_closed));
@@ -330,7 +337,7 @@ fn flush_hands_rows_on() {
     let shared = Shared::default();
     let mut writer = JsonlPredictions::new(OutputFile::from_writer("out", shared.clone()), &labels());
     let extra = Map::new();
-    writer.write(&PredictionRow { id: "x", labels: &[], scores: &[0.0, 1.0], extra: &extra }).unwrap();
+    writer.write(&PredictionRow { id: "x", labels: &[], scores: &[0.0, 1.0], evidence: None, extra: &extra }).unwrap();
     writer.flush().unwrap();
     assert!(shared.0.lock().unwrap().ends_with(b"}\n"));
 }
@@ -352,7 +359,7 @@ proptest! {
             let mut writer = prediction_writer(&target, format, &labels(), "|").unwrap();
             for ((id, note), labels) in ids.iter().zip(&notes).zip(&assigned) {
                 let extra = extra(json!({ "note": note, "text": "t" }));
-                writer.write(&PredictionRow { id, labels, scores: &[0.25, 0.75], extra: &extra }).unwrap();
+                writer.write(&PredictionRow { id, labels, scores: &[0.25, 0.75], evidence: None, extra: &extra }).unwrap();
             }
             writer.finish().unwrap();
             let found = Dataset::read_with(&[path], &ReadOptions::default()).unwrap();
@@ -429,7 +436,7 @@ mod parquet_files {
         let mut writer = prediction_writer(&target, PredictionFormat::Parquet, &labels(), "|").unwrap();
         let mut write = |columns: Value| {
             let extra = extra(columns);
-            writer.write(&PredictionRow { id: "x", labels: &[], scores: &[0.5, 0.5], extra: &extra })
+            writer.write(&PredictionRow { id: "x", labels: &[], scores: &[0.5, 0.5], evidence: None, extra: &extra })
         };
         (0..4096).try_for_each(|i| write(json!({ "n": i }))).unwrap();
         (0..4095).try_for_each(|_| write(json!({ "n": null }))).unwrap();

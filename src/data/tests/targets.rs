@@ -112,7 +112,7 @@ fn files_of_labels() {
         (b"[{\"label\":3}]", "entry 1: `label` should be a string, found a number"),
         (
             b"[{\"label\":\"a\",\"descripton\":\"x\"}]",
-            "entry 1 has an unknown key `descripton`; known are `label` and `description`",
+            "entry 1 has an unknown key `descripton`; known are `label`, `description`, `examples`, `keywords` and `patterns`",
         ),
         (b"[]", "a label set must hold at least one label"),
         (b"[\"a\",\"a\"]", "label `a` is listed twice, as numbers 0 and 1"),

@@ -2,8 +2,9 @@
 
 use ndarray::Array2;
 
-use super::Vocabulary;
+use super::{TermKind, Vocabulary};
 use crate::heads::{HeadError, SparseLinearHead};
+use crate::labels::LabelId;
 use crate::text::TitledText;
 
 /// A fitted view of an article's words.
@@ -49,5 +50,20 @@ impl WordsHead {
     /// As [`WordsHead::logits`].
     pub fn logits_of(&self, texts: impl IntoIterator<Item: AsRef<str> + Send>) -> Result<Array2<f64>, HeadError> {
         self.head.logits(&self.vocabulary.transform(texts))
+    }
+
+    /// What the words of a text, and pairs of neighbouring ones, add to the logit of a label, in no order; characters inside of words are left
+    /// out.
+    pub fn pulls(&self, text: TitledText<'_>, label: LabelId) -> Vec<(String, f64)> {
+        let rows = self.vocabulary.transform([text.joined()]);
+        let (columns, values) = rows.row(0);
+        let words = columns.iter().zip(values).filter_map(|(&column, &value)| {
+            let spelled = self.vocabulary.spelled(column);
+            let is_word = TermKind::Words.hash(spelled) == self.vocabulary.hashes()[column as usize];
+            let (labels, weights) = self.head.weights().row(column as usize);
+            let place = labels.binary_search(&(label.0 as u32)).ok()?;
+            is_word.then(|| (spelled.to_owned(), f64::from(value) * f64::from(weights[place])))
+        });
+        words.collect()
     }
 }

@@ -1,0 +1,144 @@
+//! The files of a bundle that hold matrices: heads on embeddings, what labels mean, training articles.
+
+use std::path::Path;
+
+use half::f16;
+use ndarray::{Array1, Array2};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::store::BundleError;
+use crate::heads::LinearHead;
+use crate::labels::Task;
+use crate::pipeline::neighbours::{KnownArticle, Neighbours};
+use crate::views::descriptions::DescriptionsHead;
+
+const WEIGHTS: &str = "weights";
+const INTERCEPTS: &str = "intercepts";
+const ANCHORS: &str = "anchors";
+const LABELS: &str = "labels";
+const EMBEDDINGS: &str = "embeddings";
+const ARTICLES: &str = "articles";
+
+fn bytes<'a, const N: usize, T: 'a>(numbers: impl IntoIterator<Item = &'a T>, of: fn(&T) -> [u8; N]) -> Vec<u8> {
+    numbers.into_iter().flat_map(of).collect()
+}
+
+fn f32_bytes(x: &f32) -> [u8; 4] {
+    x.to_le_bytes()
+}
+
+/// The bytes of a head: `weights` `[n_labels, hidden_size]` and `intercepts` `[n_labels]`, F32.
+pub(super) fn head_bytes(head: &LinearHead) -> Result<Vec<u8>, SafeTensorError> {
+    let weights = bytes(head.weights(), f32_bytes);
+    let intercepts = bytes(head.intercepts(), f32_bytes);
+    let shape = head.weights().shape().to_vec();
+    safetensors::serialize(
+        [
+            (INTERCEPTS, TensorView::new(Dtype::F32, vec![shape[0]], &intercepts)?),
+            (WEIGHTS, TensorView::new(Dtype::F32, shape, &weights)?),
+        ],
+        None,
+    )
+}
+
+/// The bytes of what labels mean: `anchors` `[n_anchors, hidden_size]` F32 and `labels` `[n_anchors]` U32.
+pub(super) fn descriptions_bytes(descriptions: &DescriptionsHead) -> Result<Vec<u8>, SafeTensorError> {
+    let anchors = bytes(descriptions.anchors(), f32_bytes);
+    let labels = bytes(descriptions.anchor_labels(), |label| (*label as u32).to_le_bytes());
+    let shape = descriptions.anchors().shape().to_vec();
+    safetensors::serialize(
+        [
+            (LABELS, TensorView::new(Dtype::U32, vec![shape[0]], &labels)?),
+            (ANCHORS, TensorView::new(Dtype::F32, shape, &anchors)?),
+        ],
+        None,
+    )
+}
+
+/// The bytes of training articles: `embeddings` `[n_articles, hidden_size]` F16, and `articles`, a JSON list in U8.
+pub(super) fn neighbours_bytes(neighbours: &Neighbours) -> Result<Vec<u8>, SafeTensorError> {
+    let embeddings = bytes(neighbours.embeddings(), |x: &f16| x.to_le_bytes());
+    let articles = serde_json::to_vec(neighbours.articles()).expect("strings are JSON");
+    let shape = neighbours.embeddings().shape().to_vec();
+    safetensors::serialize(
+        [
+            (EMBEDDINGS, TensorView::new(Dtype::F16, shape, &embeddings)?),
+            (ARTICLES, TensorView::new(Dtype::U8, vec![articles.len()], &articles)?),
+        ],
+        None,
+    )
+}
+
+/// A file's tensors, and where it lies, for messages.
+pub(super) struct Tensors<'a> {
+    tensors: SafeTensors<'a>,
+    path: &'a Path,
+}
+
+impl<'a> Tensors<'a> {
+    pub(super) fn read(bytes: &'a [u8], path: &'a Path) -> Result<Self, BundleError> {
+        let tensors =
+            SafeTensors::deserialize(bytes).map_err(|source| BundleError::Tensors { path: path.to_owned(), source })?;
+        Ok(Self { tensors, path })
+    }
+
+    /// The bytes of a tensor of this type and shape; `None` in a shape stands for any size.
+    fn tensor(
+        &self,
+        tensor: &'static str,
+        dtype: Dtype,
+        expected: &[Option<usize>],
+    ) -> Result<TensorView<'_>, BundleError> {
+        let view = self
+            .tensors
+            .tensor(tensor)
+            .map_err(|source| BundleError::Tensors { path: self.path.to_owned(), source })?;
+        let fits = view.shape().len() == expected.len()
+            && view.shape().iter().zip(expected).all(|(found, expected)| expected.is_none_or(|n| n == *found));
+        if view.dtype() != dtype || !fits {
+            return Err(BundleError::TensorShape {
+                path: self.path.to_owned(),
+                tensor,
+                expected_dtype: format!("{dtype:?}"),
+                expected: expected.iter().map(|n| n.map_or("any".to_owned(), |n| n.to_string())).collect(),
+                found: view.shape().to_vec(),
+                found_dtype: format!("{:?}", view.dtype()),
+            });
+        }
+        Ok(view)
+    }
+
+    fn f32(&self, tensor: &'static str, expected: &[Option<usize>]) -> Result<Vec<f32>, BundleError> {
+        let view = self.tensor(tensor, Dtype::F32, expected)?;
+        Ok(view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+
+    pub(super) fn head(&self, task: Task, n_labels: usize, hidden_size: usize) -> Result<LinearHead, BundleError> {
+        let weights = self.f32(WEIGHTS, &[Some(n_labels), Some(hidden_size)])?;
+        let intercepts = self.f32(INTERCEPTS, &[Some(n_labels)])?;
+        let weights = Array2::from_shape_vec((n_labels, hidden_size), weights).expect("the shape was checked");
+        LinearHead::new(task, weights, Array1::from(intercepts))
+            .map_err(|source| BundleError::Head { path: self.path.to_owned(), source })
+    }
+
+    pub(super) fn descriptions(&self, n_labels: usize, hidden_size: usize) -> Result<DescriptionsHead, BundleError> {
+        let view = self.tensor(LABELS, Dtype::U32, &[None])?;
+        let labels: Vec<usize> =
+            view.data().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes) as usize).collect();
+        let anchors = self.f32(ANCHORS, &[Some(labels.len()), Some(hidden_size)])?;
+        let anchors = Array2::from_shape_vec((labels.len(), hidden_size), anchors).expect("the shape was checked");
+        DescriptionsHead::new(anchors, labels, n_labels)
+            .map_err(|source| BundleError::Head { path: self.path.to_owned(), source })
+    }
+
+    pub(super) fn neighbours(&self, hidden_size: usize) -> Result<Neighbours, BundleError> {
+        let view = self.tensor(ARTICLES, Dtype::U8, &[None])?;
+        let articles: Vec<KnownArticle> = serde_json::from_slice(view.data())
+            .map_err(|source| BundleError::Articles { path: self.path.to_owned(), source })?;
+        let view = self.tensor(EMBEDDINGS, Dtype::F16, &[Some(articles.len()), Some(hidden_size)])?;
+        let numbers = view.data().as_chunks::<2>().0.iter().map(|bytes| f16::from_le_bytes(*bytes)).collect();
+        let embeddings = Array2::from_shape_vec((articles.len(), hidden_size), numbers).expect("the shape was checked");
+        Ok(Neighbours::new(articles, embeddings).expect("as many as were checked"))
+    }
+}
