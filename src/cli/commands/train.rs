@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::Saved;
 use crate::calibration::thresholds::Aim;
-use crate::cli::args::{DataArgs, RunArgs, WindowArgs};
+use crate::cli::args::{DataArgs, PrecisionArg, RunArgs, WindowArgs};
 use crate::cli::config;
 use crate::cli::exit::Outcome;
 use crate::cli::printer;
@@ -70,6 +70,10 @@ pub struct TrainFlags {
     /// Probabilities from the logits: auto fits them to held-out articles, none leaves them [default: auto]
     #[arg(long, value_enum, value_name = "auto|none", hide_possible_values = true, help_heading = "Head")]
     calibration: Option<CalibrationArg>,
+    /// Speed against quality: fast (int8, no passages), balanced (int8), best (f32, a pass for every passage); settings beside
+    /// it count more [default: the views of balanced, in f32]
+    #[arg(long, value_enum, value_name = "fast|balanced|best", hide_possible_values = true, help_heading = "Head")]
+    profile: Option<ProfileArg>,
     /// What is seen of an article: its embedding (document), those of its passages (passages), its words and letters (words), its
     /// likeness to what labels mean (descriptions), their keywords and patterns (rules), columns (metadata) [default: all]
     #[arg(
@@ -132,6 +136,39 @@ impl From<ViewArg> for ViewKind {
     }
 }
 
+/// Measured points between speed and quality; `docs/results.md` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ProfileArg {
+    Fast,
+    Balanced,
+    Best,
+}
+
+impl ProfileArg {
+    fn precision(self) -> PrecisionArg {
+        match self {
+            Self::Fast | Self::Balanced => PrecisionArg::Int8,
+            Self::Best => PrecisionArg::F32,
+        }
+    }
+
+    fn views(self) -> Vec<ViewKind> {
+        let without = |left_out| ViewKind::ALL.into_iter().filter(|kind| Some(*kind) != left_out).collect();
+        match self {
+            Self::Fast => without(Some(ViewKind::Passages)),
+            Self::Balanced | Self::Best => without(None),
+        }
+    }
+
+    fn passage_encoding(self) -> PassageEncoding {
+        match self {
+            Self::Fast | Self::Balanced => PassageEncoding::Late,
+            Self::Best => PassageEncoding::Separate,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum PassageEncodingArg {
@@ -184,6 +221,9 @@ impl TrainFlags {
                 CalibrationArg::None => CalibrationChoice::Off,
             };
         }
+        if let Some(profile) = self.profile {
+            head.views = profile.views();
+        }
         if !self.views.is_empty() {
             head.views = self.views.iter().map(|&view| view.into()).collect();
         }
@@ -206,16 +246,17 @@ impl TrainFlags {
     }
 
     fn passages(&self) -> PassageUse {
-        let defaults = PassageSettings::default();
+        let defaults = PassageUse::default();
         PassageUse {
-            encoding: match self.passage_encoding.unwrap_or(PassageEncodingArg::Late) {
-                PassageEncodingArg::Late => PassageEncoding::Late,
-                PassageEncodingArg::Separate => PassageEncoding::Separate,
+            encoding: match self.passage_encoding {
+                Some(PassageEncodingArg::Late) => PassageEncoding::Late,
+                Some(PassageEncodingArg::Separate) => PassageEncoding::Separate,
+                None => self.profile.map_or(defaults.encoding, ProfileArg::passage_encoding),
             },
             settings: PassageSettings {
-                max_sentences: self.passage_sentences.map_or(defaults.max_sentences, |n| Some(n as usize)),
+                max_sentences: self.passage_sentences.map_or(defaults.settings.max_sentences, |n| Some(n as usize)),
                 max_passages: self.max_passages.map(|n| n as usize),
-                ..defaults
+                ..defaults.settings
             },
         }
     }
@@ -223,7 +264,10 @@ impl TrainFlags {
 
 impl TrainCommand {
     pub fn run(self) -> anyhow::Result<Outcome> {
-        let flags = config::layer_run(&self.flags, |flags| &mut flags.run, "train")?;
+        let mut flags = config::layer_run(&self.flags, |flags| &mut flags.run, "train")?;
+        if let Some(profile) = flags.profile {
+            flags.run.precision.get_or_insert(profile.precision());
+        }
         let settings = flags.settings()?;
         settings.head.clone().check().context("the settings make no sense")?;
         let settings_to_keep = reproducing(&flags)?;
