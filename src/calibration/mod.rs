@@ -3,10 +3,14 @@
 //! * [`temperature`]: one factor for all logits of a soft-max
 //! * [`platt`]: a line per label before its sigmoid
 //! * [`thresholds`]: from which probability a label is assigned
+//! * [`shift`]: probabilities for a batch whose labels are more or less frequent than in training
+//! * [`restandardise`]: logits of texts from elsewhere, brought back to where they were in training
 //!
-//! All are fitted on out-of-fold logits: on the articles that trained it, a head is surer than it should be.
+//! All but the shift are fitted on out-of-fold logits: on the articles that trained it, a head is surer than it should be.
 
 pub mod platt;
+pub mod restandardise;
+pub mod shift;
 pub mod temperature;
 pub mod thresholds;
 
@@ -40,6 +44,24 @@ pub enum CalibrationError {
     PlattShape { n_slopes: usize, n_offsets: usize },
     #[error("weights {found:?} for {n_views} views; a stack needs one for each, none negative")]
     Weights { n_views: usize, found: Vec<f64> },
+    #[error("there is no article to learn from")]
+    NoArticles,
+    #[error(
+        "training logits of label number {label_idx} have mean {mean} and standard deviation {sd}; both must be finite, the second not negative"
+    )]
+    Moments { label_idx: usize, mean: f64, sd: f64 },
+    #[error("share {found} of label number {label_idx} is outside 0 to 1")]
+    Share { label_idx: usize, found: f64 },
+    #[error("the shares of the labels add up to {found}; with one label per article they must to 1")]
+    ShareSum { found: f64 },
+    #[error("probability of article {row_idx} for label number {label_idx} is {value}, outside 0 to 1")]
+    Probability { row_idx: usize, label_idx: usize, value: f64 },
+    #[error("the probabilities of article {row_idx} add up to {found}; with one label per article they must to 1")]
+    ProbabilitySum { row_idx: usize, found: f64 },
+    #[error("article {row_idx} is assigned {found} labels, expected one")]
+    DecisionCount { row_idx: usize, found: usize },
+    #[error("`{what}` is {found}, expected {expected}")]
+    Setting { what: &'static str, expected: &'static str, found: f64 },
     #[error("threshold {found} of label number {label_idx} is outside 0 to 1")]
     Threshold { label_idx: usize, found: f64 },
     #[error(
@@ -129,6 +151,22 @@ pub(crate) fn check_finite(logits: ArrayView2<f64>) -> Result<(), CalibrationErr
         Some(((row_idx, label_idx), &value)) => Err(CalibrationError::NonFinite { row_idx, label_idx, value }),
         None => Ok(()),
     }
+}
+
+/// Whether there is an article, and a label in range for each.
+fn check_targets(n_articles: usize, n_labels: usize, targets: &Targets) -> Result<(), CalibrationError> {
+    if n_articles != targets.len() {
+        return Err(CalibrationError::RowCount { n_logits: n_articles, n_targets: targets.len() });
+    }
+    if n_articles == 0 {
+        return Err(CalibrationError::NoArticles);
+    }
+    for row_idx in 0..n_articles {
+        if let Some(label) = targets.row(row_idx).iter().find(|label| label.0 >= n_labels) {
+            return Err(CalibrationError::LabelOutOfRange { row_idx, label_idx: label.0, n_labels });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
