@@ -1,7 +1,7 @@
 //! Loads an encoder, then embeds files on request and prints how long that took: our side of `scripts/compare_encoders.sh`.
 //!
 //! ```text
-//! cargo run --release --example encode_worker -- FOLDER [--precision f32|bf16|int8] [--threads N]
+//! cargo run --release --example encode_worker -- FOLDER [--precision f32|bf16|int8] [--depth full|static] [--threads N]
 //! ```
 //!
 //! First prints `{"load_s": …}`, then reads one request a line and answers each with one JSON object:
@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use topicwire::data::{Article, Dataset};
-use topicwire::encoder::{Encoder, EncoderSettings, Precision};
+use topicwire::encoder::{Depth, Encoder, EncoderSettings, Precision};
 use topicwire::pipeline::{EmbedCounts, EmbedSettings, embed_stream};
 use topicwire::progress::Silent;
 use topicwire::text::TitledText;
@@ -26,14 +26,15 @@ use topicwire::text::windows::{LongText, WindowSettings};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "usage: encode_worker FOLDER [--precision f32|bf16|int8] [--threads N]";
+const USAGE: &str = "usage: encode_worker FOLDER [--precision f32|bf16|int8] [--depth full|static] [--threads N]";
 
 fn main() -> Result<(), Failure> {
-    let (mut folder, mut precision, mut n_threads) = (None, Precision::default(), 0);
+    let (mut folder, mut precision, mut depth, mut n_threads) = (None, Precision::default(), Depth::default(), 0);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--precision" => precision = serde_json::from_value(args.next().ok_or(USAGE)?.into())?,
+            "--depth" => depth = serde_json::from_value(args.next().ok_or(USAGE)?.into())?,
             "--threads" => n_threads = args.next().ok_or(USAGE)?.parse()?,
             _ => folder = Some(arg),
         }
@@ -41,7 +42,7 @@ fn main() -> Result<(), Failure> {
     let folder = folder.ok_or(USAGE)?;
     let start = Instant::now();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build()?;
-    let settings = EncoderSettings { precision, ..Default::default() };
+    let settings = EncoderSettings { precision, depth, ..Default::default() };
     let encoder = pool.install(|| Encoder::from_folder(Path::new(&folder), &settings))?;
     println!("{}", json!({"load_s": start.elapsed().as_secs_f64()}));
     for line in std::io::stdin().lock().lines() {

@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use topicwire::bundle::manifest::Manifest;
 use topicwire::bundle::{BundleError, Saved, read_manifest, verify};
+use topicwire::encoder::source::SourceOptions;
+use topicwire::encoder::{Depth, EncoderSettings};
+use topicwire::progress::Silent;
 use topicwire::views::ViewKind;
 use topicwire::{Article, Classifier, Encoder, TrainSettings};
 
@@ -121,6 +124,24 @@ fn a_view_of_words_is_saved_and_opened() {
             assert_eq!(read("model"), read("again"), "{file}");
         }
     }
+}
+
+#[test]
+fn a_model_on_word_vectors_opens_as_one() {
+    let settings = EncoderSettings { depth: Depth::Static, ..EncoderSettings::default() };
+    let mut options = SourceOptions::from_vars(|_| None, None);
+    options.offline = true;
+    let id = "models/tiny-bert-cls-dense".parse().unwrap();
+    let encoder = Encoder::open_with(&id, &options, &settings, &Silent).unwrap();
+    let articles = articles(false);
+    let classifier =
+        Classifier::train(encoder, articles.clone().into_iter().map(Ok), &TrainSettings::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    classifier.save(folder.path().join("model")).unwrap();
+    let opened = Classifier::open(folder.path().join("model")).unwrap();
+    assert_eq!((opened.encoder.info().depth, opened.encoder.hidden_size()), (Depth::Static, 32));
+    assert_eq!(opened.record, classifier.record);
+    assert_eq!(opened.predict(&articles).unwrap(), classifier.predict(&articles).unwrap());
 }
 
 #[test]

@@ -292,6 +292,7 @@ fn open_encoder(
         precision: reference.precision,
         executor: options.executor,
         prompt: PromptChoice::Text(reference.prompt.clone()),
+        depth: reference.depth,
     };
     let encoder = Encoder::from_files(&files, &settings)?;
     if encoder.hidden_size() != reference.hidden_size {

@@ -233,6 +233,7 @@ impl WindowArgs {
             precision: run.precision.map_or(Precision::F32, Precision::from),
             executor: executor(run.device),
             prompt: self.prompt.clone().map_or(PromptChoice::Default, PromptChoice::Text),
+            ..EncoderSettings::default()
         }
     }
 }

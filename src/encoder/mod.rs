@@ -8,6 +8,7 @@ pub mod open;
 pub mod pooling;
 pub mod source;
 pub mod spans;
+pub mod static_words;
 pub mod weights;
 
 use std::path::Path;
@@ -31,6 +32,7 @@ use open::EncoderReference;
 use pooling::{PoolingMode, TailStep, WindowPooling, apply_tail, combine_windows, pool_window};
 use source::SourceError;
 use spans::{PassageSpan, span_means, span_sums};
+use static_words::StaticWords;
 use weights::{Checkpoint, WeightsError};
 
 /// Runs the transformer: token ids to the last layer's hidden states.
@@ -120,11 +122,29 @@ impl ExecutorChoice {
     }
 }
 
+/// How much of the encoder a text goes through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// All layers, then its own pooling.
+    #[default]
+    Full,
+    /// Its word vectors only, see [`static_words`]: some hundred times as fast, and blind to the order of words.
+    Static,
+}
+
+impl Depth {
+    /// Whether nothing is left out.
+    pub fn is_full(&self) -> bool {
+        *self == Self::Full
+    }
+}
+
 /// What stands before every text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptChoice {
-    /// The encoder's own default prompt, if it has one.
+    /// The encoder's own default prompt, if it has one; nothing at [`Depth::Static`], where its words would dilute those of the text.
     #[default]
     Default,
     /// Nothing.
@@ -141,6 +161,7 @@ pub struct EncoderSettings {
     pub precision: Precision,
     pub executor: ExecutorChoice,
     pub prompt: PromptChoice,
+    pub depth: Depth,
 }
 
 /// Why an encoder could not be loaded or run.
@@ -157,6 +178,8 @@ pub enum EncoderError {
     Executor(#[from] ExecutorError),
     #[error("precision {precision} is not in this version of the {executor} executor; supported: {supported}")]
     Precision { precision: Precision, executor: &'static str, supported: &'static str },
+    #[error("word vectors without the network are looked up on the CPU, not by the {executor} executor")]
+    StaticExecutor { executor: &'static str },
     #[error("{what} are not in this build: it lacks the feature `{feature}`")]
     FeatureMissing { what: &'static str, feature: &'static str },
     #[error("the encoder has no prompt `{name}`; it has: {}", known.join(", "))]
@@ -200,10 +223,22 @@ pub struct EncoderInfo {
     pub prompt: String,
     pub executor: String,
     pub precision: Precision,
+    #[serde(skip_serializing_if = "Depth::is_full")]
+    pub depth: Depth,
     /// What windows cost in matrix products.
     pub operations: OperationCount,
     /// What was not as expected in the folder, though it can be run.
     pub warnings: Vec<String>,
+}
+
+/// Token ids to embedding.
+enum Network {
+    /// All layers, pooling, and the steps after it.
+    Transformer {
+        executor: Box<dyn Executor>,
+        tail: Vec<TailStep>,
+    },
+    Static(StaticWords),
 }
 
 /// Text to embedding.
@@ -211,8 +246,7 @@ pub struct EncoderInfo {
 /// Loaded once and shared: all methods take `&self` and may run on several threads.
 pub struct Encoder {
     tokenizer: TextTokenizer,
-    executor: Box<dyn Executor>,
-    tail: Vec<TailStep>,
+    network: Network,
     info: EncoderInfo,
     reference: Option<EncoderReference>,
 }
@@ -224,15 +258,16 @@ impl Encoder {
     /// A file is missing or malformed, or asks for something that is not supported; the message names it.
     pub fn from_folder(folder: &Path, settings: &EncoderSettings) -> Result<Self, EncoderError> {
         let config = FolderConfig::read(folder)?;
-        let prompt = choose_prompt(&config, &settings.prompt)?;
+        match settings.depth {
+            Depth::Full => Self::transformer(config, settings),
+            Depth::Static => Self::static_words(config, settings),
+        }
+    }
+
+    fn transformer(config: FolderConfig, settings: &EncoderSettings) -> Result<Self, EncoderError> {
+        let tokenizer_settings = tokenizer_settings(&config, &settings.prompt)?;
         let mut architecture = config.architecture;
         let n_positions = architecture.max_tokens();
-        let tokenizer_settings = TokenizerSettings {
-            max_tokens: config.max_tokens,
-            n_positions,
-            prompt,
-            do_lower_case: config.do_lower_case,
-        };
         let load_tokenizer = || -> Result<(TextTokenizer, usize), TextError> {
             let tokenizer = TextTokenizer::new(&config.tokenizer_json, tokenizer_settings)?;
             tokenizer.check(&WindowSettings::default())?;
@@ -251,12 +286,7 @@ impl Encoder {
         });
         let (tokenizer, n_token_ids) = tokenizer?;
         let executor = executor?;
-        if n_token_ids > architecture.vocab_size {
-            warnings.push(format!(
-                "the tokenizer knows {n_token_ids} tokens, the transformer {}: texts that hold one of the others fail",
-                architecture.vocab_size
-            ));
-        }
+        warnings.extend(vocabulary_warning(n_token_ids, architecture.vocab_size));
 
         let mut hidden_size = architecture.hidden_size * config.pooling.len();
         let (mut tail, mut dense) = (Vec::new(), Vec::new());
@@ -296,10 +326,11 @@ impl Encoder {
             prompt: tokenizer.prompt().to_owned(),
             executor: executor.name(),
             precision: settings.precision,
+            depth: Depth::Full,
             operations,
             warnings,
         };
-        Ok(Self { tokenizer, executor, tail, info, reference: None })
+        Ok(Self { tokenizer, network: Network::Transformer { executor, tail }, info, reference: None })
     }
 
     /// Width of an embedding.
@@ -379,7 +410,10 @@ impl Encoder {
     ) -> Result<(Array2<f32>, Array2<f32>), EncoderError> {
         assert!(spans.is_empty() || spans.len() == windows.len(), "spans of every window");
         let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
-        let token_budget = token_budget.unwrap_or_else(|| self.executor.default_token_budget());
+        let token_budget = token_budget.unwrap_or_else(|| match &self.network {
+            Network::Transformer { executor, .. } => executor.default_token_budget(),
+            Network::Static(_) => static_words::TOKEN_BUDGET,
+        });
         let batches = plan_batches(&lengths, token_budget);
         let embeddings = Mutex::new(Array2::zeros((windows.len(), self.hidden_size())));
         let sums = Mutex::new(vec![Array2::zeros((0, 0)); spans.len()]);
@@ -434,7 +468,7 @@ impl Encoder {
         let means = span_means(spans, &sums, n_passages, self.info.transformer_hidden_size);
         let means = vec![means.view(); self.info.pooling.len()];
         let pooled = ndarray::concatenate(Axis(1), &means).expect("all have the same number of rows");
-        Ok((embeddings.into_inner().expect("no thread panics while it copies rows"), apply_tail(pooled, &self.tail)))
+        Ok((embeddings.into_inner().expect("no thread panics while it copies rows"), apply_tail(pooled, self.tail())))
     }
 
     /// One embedding per article from those of its windows; see [`combine_windows`].
@@ -449,20 +483,62 @@ impl Encoder {
         spans: &[Vec<PassageSpan>],
         batch: &[usize],
     ) -> Result<(Array2<f32>, Vec<Array2<f32>>), EncoderError> {
-        let packed = PackedBatch::new(batch.iter().map(|&i| windows[i].as_slice()));
-        let hidden = self.executor.hidden_states(&packed)?;
-        let modes = &self.info.pooling;
-        let mut pooled = Array2::zeros((batch.len(), modes.len() * hidden.ncols()));
+        let own = batch.iter().map(|&i| windows[i].as_slice());
         let mut sums = Vec::new();
-        for ((range, row), &window_idx) in packed.windows().zip(pooled.rows_mut()).zip(batch) {
-            let states = hidden.slice(ndarray::s![range, ..]);
-            pool_window(states, modes, row);
-            if let Some(spans) = spans.get(window_idx) {
-                sums.push(span_sums(states, spans));
+        match &self.network {
+            Network::Transformer { executor, tail } => {
+                let packed = PackedBatch::new(own);
+                let hidden = executor.hidden_states(&packed)?;
+                let modes = &self.info.pooling;
+                let mut pooled = Array2::zeros((batch.len(), modes.len() * hidden.ncols()));
+                for ((range, row), &window_idx) in packed.windows().zip(pooled.rows_mut()).zip(batch) {
+                    let states = hidden.slice(ndarray::s![range, ..]);
+                    pool_window(states, modes, row);
+                    if let Some(spans) = spans.get(window_idx) {
+                        sums.push(span_sums(states, spans));
+                    }
+                }
+                Ok((apply_tail(pooled, tail), sums))
+            }
+            Network::Static(words) => {
+                for &window_idx in batch.iter().filter(|window_idx| **window_idx < spans.len()) {
+                    let spans = &spans[window_idx];
+                    let tokens = |span: &PassageSpan| span.tokens.clone();
+                    let mut own = words.embed(spans.iter().map(|span| &windows[window_idx][tokens(span)]))?;
+                    for (mut sum, span) in own.rows_mut().into_iter().zip(spans) {
+                        sum *= span.tokens.len() as f32;
+                    }
+                    sums.push(own);
+                }
+                Ok((words.embed(own)?, sums))
             }
         }
-        Ok((apply_tail(pooled, &self.tail), sums))
     }
+
+    /// The steps after pooling.
+    fn tail(&self) -> &[TailStep] {
+        match &self.network {
+            Network::Transformer { tail, .. } => tail,
+            Network::Static(_) => &[TailStep::Normalize],
+        }
+    }
+}
+
+fn vocabulary_warning(n_token_ids: usize, vocab_size: usize) -> Option<String> {
+    (n_token_ids > vocab_size).then(|| {
+        format!(
+            "the tokenizer knows {n_token_ids} tokens, the transformer {vocab_size}: texts that hold one of the others fail"
+        )
+    })
+}
+
+fn tokenizer_settings(config: &FolderConfig, prompt: &PromptChoice) -> Result<TokenizerSettings, EncoderError> {
+    Ok(TokenizerSettings {
+        max_tokens: config.max_tokens,
+        n_positions: config.architecture.max_tokens(),
+        prompt: choose_prompt(config, prompt)?,
+        do_lower_case: config.do_lower_case,
+    })
 }
 
 fn choose_prompt(config: &FolderConfig, choice: &PromptChoice) -> Result<String, EncoderError> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::source::{EncoderFiles, EncoderId, SourceOptions, locate};
-use super::{Encoder, EncoderError, EncoderSettings, Precision, PromptChoice};
+use super::{Depth, Encoder, EncoderError, EncoderSettings, Precision, PromptChoice};
 use crate::progress::{Progress, Silent};
 
 /// What a saved model needs to find and recognise its encoder.
@@ -20,6 +20,8 @@ pub struct EncoderReference {
     pub precision: Precision,
     /// What stands before every text.
     pub prompt: String,
+    #[serde(default, skip_serializing_if = "Depth::is_full")]
+    pub depth: Depth,
 }
 
 impl Encoder {
@@ -54,7 +56,8 @@ impl Encoder {
         Self::from_files(&locate(id, options, progress)?, settings)
     }
 
-    /// Loads an encoder whose files are known. The list's prefix stands before every text unless the settings name a prompt.
+    /// Loads an encoder whose files are known. The list's prefix stands before every text unless the settings name a prompt or leave the
+    /// network out.
     ///
     /// # Errors
     /// As [`Encoder::from_folder`].
@@ -62,7 +65,7 @@ impl Encoder {
         let weights_sha256 = files.weights_sha256()?.to_owned();
         let prefix = files.entry.as_ref().map(|entry| entry.prefix.as_str()).unwrap_or_default();
         let mut settings = settings.clone();
-        if settings.prompt == PromptChoice::Default && !prefix.is_empty() {
+        if settings.depth.is_full() && settings.prompt == PromptChoice::Default && !prefix.is_empty() {
             settings.prompt = PromptChoice::Text(prefix.to_owned());
         }
         let mut encoder = Self::from_folder(&files.folder, &settings)?;
@@ -73,6 +76,7 @@ impl Encoder {
             hidden_size: encoder.hidden_size(),
             precision: settings.precision,
             prompt: encoder.tokenizer().prompt().to_owned(),
+            depth: settings.depth,
         });
         Ok(encoder)
     }

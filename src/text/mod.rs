@@ -190,6 +190,21 @@ impl TextTokenizer {
         self.tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
     }
 
+    /// The text of a token as the vocabulary spells it, with its marks for word ends (`##`, `Ġ`, `▁`); `None` where there is no such token.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.tokenizer.id_to_token(id)
+    }
+
+    /// Tokens that stand for no text: `[CLS]`, `<mask>` …
+    pub fn special_tokens(&self) -> Vec<u32> {
+        let added = self.tokenizer.get_added_vocabulary().get_added_tokens_decoder();
+        let special = added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id);
+        let mut ids: Vec<u32> = special.chain(self.prefix.iter().chain(&self.suffix).copied()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
     /// Number of special tokens in each window.
     pub fn n_special_tokens(&self) -> usize {
         self.prefix.len() + self.suffix.len()

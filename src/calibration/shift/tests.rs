@@ -1,3 +1,5 @@
+//! Shifts of known size are found, and nothing is moved without one.
+
 use ndarray::{Array1, array};
 use rand::RngExt;
 

@@ -25,6 +25,9 @@ pub struct OperationCount {
 }
 
 impl OperationCount {
+    /// Of what has no layers.
+    pub const NONE: Self = Self { per_token: 0, per_pair: 0, n_global_layers: 0, n_local_layers: 0, reach: 0 };
+
     /// Operations of one window: `n · per_token + per_pair · pairs`, where a global layer has `n²` pairs of a query and a key, a
     /// local one `n · (2 · reach + 1)` without those that would lie outside the window.
     ///
