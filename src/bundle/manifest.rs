@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::calibration::platt::Platt;
+use crate::calibration::restandardise::Restandardise;
 use crate::calibration::temperature::Temperature;
 use crate::calibration::thresholds::Thresholds;
 use crate::calibration::{Calibration, CalibrationError};
@@ -60,6 +61,9 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<StackEntry>,
     pub calibration: CalibrationEntry,
+    /// Where the training logits of each view lay, out of fold and calibrated, from version 3 on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moments: Vec<Restandardise>,
     /// Per label the probability from which it is assigned; `null` where the most probable label is taken.
     pub thresholds: Option<Vec<f64>>,
     pub training: TrainingEntry,
@@ -150,6 +154,8 @@ pub enum ManifestError {
     HiddenSize { head: usize, encoder: usize },
     #[error("`stack` is for {found} views, expected {expected}")]
     NViews { expected: usize, found: usize },
+    #[error("`moments` are of {found} views, expected {expected}")]
+    NMoments { expected: usize, found: usize },
     #[error("several views need a `stack`, and one alone must have none")]
     Views,
     #[error("`views` are {}, expected document first, then those of passages, words, descriptions, rules and metadata that are there, each with its entry", names(.found))]
@@ -176,7 +182,7 @@ impl Manifest {
         });
         let views: Vec<ViewKind> = topics.views.iter().map(View::kind).collect();
         let format_version = match views[..] {
-            _ if classifier.neighbours.is_some() => FORMAT_VERSION,
+            _ if classifier.neighbours.is_some() || !topics.moments.is_empty() => FORMAT_VERSION,
             [ViewKind::Document] => ONE_VIEW_VERSION,
             [ViewKind::Document, ViewKind::Words] => WORDS_VERSION,
             _ => FORMAT_VERSION,
@@ -206,6 +212,7 @@ impl Manifest {
             metadata: topics.metadata().map(|view| view.columns().clone()),
             stack,
             calibration: CalibrationEntry::of(&topics.calibration),
+            moments: topics.moments.clone(),
             thresholds: topics.thresholds.as_ref().map(|thresholds| thresholds.as_slice().to_vec()),
             training: TrainingEntry {
                 settings: record.settings.clone(),
@@ -256,6 +263,12 @@ impl Manifest {
     /// As [`Manifest::decision_parts`], or one view too few or too many.
     pub fn live_stack(&self) -> Result<Stack, ManifestError> {
         let views = self.view_kinds();
+        for moments in &self.moments {
+            self.check_length("`moments.means`", moments.means().len())?;
+        }
+        if !self.moments.is_empty() && self.moments.len() != views.len() {
+            return Err(ManifestError::NMoments { expected: views.len(), found: self.moments.len() });
+        }
         let is_ordered = views[0] == ViewKind::Document && views.windows(2).all(|pair| pair[0] < pair[1]);
         let has_entries = self.has(ViewKind::Passages) == self.passages.is_some()
             && self.has(ViewKind::Words) == self.words.is_some()

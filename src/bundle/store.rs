@@ -262,7 +262,7 @@ impl Classifier {
                 passages: manifest.passages,
                 batch_tokens: options.batch_tokens,
             },
-            topics: TopicHead { labels, views, stack, calibration, thresholds },
+            topics: TopicHead { labels, views, stack, calibration, moments: manifest.moments, thresholds },
             neighbours,
             record: TrainingRecord {
                 program_version: manifest.program_version,

@@ -11,6 +11,7 @@ use crate::data::{Columns, Format, OnError, Quoting, ReadOptions};
 use crate::encoder::pooling::WindowPooling;
 use crate::encoder::{EncoderSettings, Precision, PromptChoice};
 use crate::pipeline::EmbedSettings;
+use crate::pipeline::adapt::PriorShift;
 use crate::text::windows::{DEFAULT_OVERLAP_TOKENS, LongText, WindowSettings};
 
 /// What to read.
@@ -234,6 +235,25 @@ impl WindowArgs {
             executor: executor(run.device),
             prompt: self.prompt.clone().map_or(PromptChoice::Default, PromptChoice::Text),
             ..EncoderSettings::default()
+        }
+    }
+}
+
+/// What is put right about a batch from elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PriorShiftArg {
+    Frequencies,
+    Standardise,
+    Both,
+}
+
+impl From<PriorShiftArg> for PriorShift {
+    fn from(shift: PriorShiftArg) -> Self {
+        match shift {
+            PriorShiftArg::Frequencies => Self::Frequencies,
+            PriorShiftArg::Standardise => Self::Standardise,
+            PriorShiftArg::Both => Self::Both,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Articles in, embeddings or labels and probabilities out: the one way that every command and every caller takes.
 //!
+//! * [`adapt`]: a batch from elsewhere judged as a whole
 //! * [`embed`]: a stream of articles to embeddings
 //! * [`evidence`]: the passages that carry a label
 //! * [`neighbours`]: training articles that are most like another
 //! * [`topics`]: embedded articles to labels
 
+pub mod adapt;
 pub mod embed;
 pub mod evidence;
 pub mod neighbours;
@@ -46,6 +48,10 @@ pub enum PipelineError {
     Head(#[from] HeadError),
     #[error("{0}")]
     Calibration(#[from] CalibrationError),
+    #[error(
+        "the model does not remember where its training logits lay, which a shift of scale is measured by; train it again"
+    )]
+    NoMoments,
     #[error("interrupted")]
     Interrupted,
     /// The receiver of the results failed; the work stopped there.

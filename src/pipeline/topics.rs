@@ -1,10 +1,11 @@
 //! Embedded articles to labels.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 
 use super::PipelineError;
 use super::evidence::Evidence;
 use crate::calibration::Calibration;
+use crate::calibration::restandardise::Restandardise;
 use crate::calibration::thresholds::{Thresholds, decide};
 use crate::heads::LinearHead;
 use crate::labels::{LabelId, LabelSet, Task};
@@ -36,6 +37,8 @@ pub struct TopicHead {
     /// The views' logits put together.
     pub stack: Stack,
     pub calibration: Calibration,
+    /// Where training logits of each view lay, in the order of the views, out of fold and calibrated; empty where they are not remembered.
+    pub moments: Vec<Restandardise>,
     /// Per label; `None` for `single`, where the most probable label is taken.
     pub thresholds: Option<Thresholds>,
 }
@@ -111,23 +114,41 @@ impl TopicHead {
         calibrated.collect()
     }
 
+    /// Probabilities `[n_articles, n_labels]` of what each view says, calibrated, in the order of the views.
+    ///
+    /// # Errors
+    /// [`PipelineError::Calibration`]: logits for another number of labels.
+    pub(super) fn probabilities_of(&self, calibrated: &[Array2<f64>]) -> Result<Array2<f64>, PipelineError> {
+        let plain = Calibration::identity(self.task(), self.labels.len());
+        if let [only] = calibrated {
+            return Ok(plain.probabilities(only.view())?);
+        }
+        let mut sums = Array2::zeros((calibrated[0].nrows(), self.labels.len()));
+        for (logits, &weight) in calibrated.iter().zip(self.stack.weights()) {
+            sums.scaled_add(weight, logits);
+        }
+        Ok(self.calibration.probabilities(sums.view())?)
+    }
+
     /// Calibrated probabilities, `[n_articles, n_labels]`.
     ///
     /// # Errors
-    /// [`HeadError::HiddenSize`].
+    /// [`HeadError::HiddenSize`](crate::heads::HeadError::HiddenSize).
     pub fn predict_proba(&self, features: Features<'_>) -> Result<Array2<f64>, PipelineError> {
-        let logits = self.views.iter().map(|view| view.logits(features)).collect::<Result<Vec<_>, _>>()?;
-        let logits: Vec<_> = logits.iter().map(|logits| logits.view()).collect();
-        Ok(self.calibration.probabilities(self.stack.logits(&logits)?.view())?)
+        self.probabilities_of(&self.calibrated_logits(features)?)
     }
 
     /// Labels and probabilities of each article.
     ///
     /// # Errors
-    /// [`HeadError::HiddenSize`].
+    /// As [`TopicHead::predict_proba`].
     pub fn predict(&self, features: Features<'_>) -> Result<Vec<Prediction>, PipelineError> {
-        let probabilities = self.predict_proba(features)?;
-        let decisions = decide(probabilities.view(), self.thresholds.as_ref())?;
+        self.decide(self.predict_proba(features)?.view())
+    }
+
+    /// Labels by probabilities `[n_articles, n_labels]`.
+    pub(super) fn decide(&self, probabilities: ArrayView2<f64>) -> Result<Vec<Prediction>, PipelineError> {
+        let decisions = decide(probabilities, self.thresholds.as_ref())?;
         Ok(probabilities
             .rows()
             .into_iter()

@@ -213,6 +213,7 @@ impl Classifier {
                 views: fitted.views,
                 stack: fitted.stack,
                 calibration: fitted.calibration,
+                moments: fitted.moments,
                 thresholds: fitted.thresholds,
             },
             neighbours,

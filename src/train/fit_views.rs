@@ -7,6 +7,7 @@ use super::fit_head::{CheckedHeadSettings, CvReport, Decider, FittedHead, cross_
 use super::folds::Folds;
 use super::{HeadSettings, TrainError};
 use crate::calibration::Calibration;
+use crate::calibration::restandardise::Restandardise;
 use crate::calibration::thresholds::Thresholds;
 use crate::heads::multi_instance::{Bags, MultiInstanceSettings, PassageTargets};
 use crate::heads::sparse_linear::SparseLinearSettings;
@@ -80,6 +81,8 @@ pub struct FittedViews {
     pub views: Vec<View>,
     pub stack: Stack,
     pub calibration: Calibration,
+    /// Of each view's out-of-fold logits, calibrated; empty without cross-validation.
+    pub moments: Vec<Restandardise>,
     pub thresholds: Option<Thresholds>,
     /// Strength of the document view.
     pub strength: f64,
@@ -89,8 +92,13 @@ pub struct FittedViews {
 }
 
 impl FittedViews {
-    fn of_document(fitted: FittedHead, targets: &Targets, n_labels: usize) -> Self {
-        Self {
+    fn of_document(fitted: FittedHead, targets: &Targets, n_labels: usize) -> Result<Self, TrainError> {
+        let moments = match &fitted.cv {
+            Some(cv) => vec![Restandardise::fit(fitted.calibration.logits(cv.oof_logits.view())?.view(), targets)?],
+            None => Vec::new(),
+        };
+        Ok(Self {
+            moments,
             views: vec![View::Document(fitted.head)],
             stack: Stack::single(Calibration::identity(targets.task(), n_labels)),
             calibration: fitted.calibration,
@@ -98,7 +106,7 @@ impl FittedViews {
             strength: fitted.strength,
             words_strength: None,
             cv: fitted.cv,
-        }
+        })
     }
 }
 
@@ -132,12 +140,12 @@ pub fn fit_views(
     let settings = checked.get();
     let wants = |kind| settings.views.contains(&kind);
     if settings.views.len() == 1 {
-        return Ok(FittedViews::of_document(document, targets, n_labels));
+        return FittedViews::of_document(document, targets, n_labels);
     }
     let Some(cv) = document.cv.clone() else {
         let message = "too few articles per label to weigh views: the embedding of the whole article is the only one";
         progress.event(Event::Warning { message });
-        return Ok(FittedViews::of_document(document, targets, n_labels));
+        return FittedViews::of_document(document, targets, n_labels);
     };
     let mut candidates =
         vec![Candidate { view: View::Document(document.head.clone()), oof_logits: cv.oof_logits.clone() }];
@@ -171,17 +179,23 @@ pub fn fit_views(
     let judge = Judge { targets, n_labels, folds: &cv.folds, settings };
     let decider = judge.choose(&mut candidates, progress)?;
     if candidates.len() == 1 {
-        return Ok(FittedViews::of_document(document, targets, n_labels));
+        return FittedViews::of_document(document, targets, n_labels);
     }
     let views: Vec<_> = candidates.iter().map(|candidate| candidate.oof_logits.view()).collect();
     let (oof_probabilities, oof_decisions) = cross_fit(&views, targets, n_labels, &cv.folds, settings)?;
     let oof_logits = decider.stack.logits(&views)?;
+    let moments = views
+        .iter()
+        .zip(decider.stack.calibrations())
+        .map(|(logits, calibration)| Restandardise::fit(calibration.logits(logits.view())?.view(), targets))
+        .collect::<Result<_, _>>()?;
     let views: Vec<View> = candidates.into_iter().map(|candidate| candidate.view).collect();
     Ok(FittedViews {
         words_strength: words_strength.filter(|_| views.iter().any(|view| view.kind() == ViewKind::Words)),
         views,
         stack: decider.stack,
         calibration: decider.calibration,
+        moments,
         thresholds: decider.thresholds,
         strength: document.strength,
         cv: Some(CvReport { oof_logits, oof_probabilities, oof_decisions, ..cv }),

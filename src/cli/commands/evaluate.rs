@@ -8,16 +8,20 @@ use clap::Args;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::predict::open_classifier;
+use super::predict::{open_classifier, say_shift};
 use super::train::say_long;
-use crate::cli::args::{DataArgs, RunArgs};
+use crate::cli::args::{DataArgs, PriorShiftArg, RunArgs};
 use crate::cli::config;
 use crate::cli::exit::Outcome;
 use crate::cli::output::{Compression, OutputFile, Target};
 use crate::cli::printer;
 use crate::cli::session::Session;
 use crate::data::{Article, DuplicateIds, check_labels, collect_targets};
+use crate::labels::Targets;
 use crate::metrics::bootstrap::BootstrapSettings;
+use crate::metrics::prf::{Average, ZeroDivision, precision_recall_f1};
+use crate::metrics::summary::Metric;
+use crate::pipeline::Prediction;
 use crate::progress::{Event, Progress};
 use crate::report::gate::QualityGate;
 use crate::report::{EvaluationInput, EvaluationReport, html};
@@ -68,6 +72,18 @@ pub struct EvaluateFlags {
     /// a column `paragraph_labels`; reads every article again twice for each of its labels
     #[arg(long, help_heading = "Output")]
     evidence: bool,
+    /// Judge all articles as one batch from elsewhere: by how frequent labels are in it (frequencies), by bringing its logits to where those of
+    /// training lay (standardise), or both; holds ids and probabilities of the whole batch in memory [alone: frequencies]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "frequencies",
+        help_heading = "Output"
+    )]
+    prior_shift: Option<PriorShiftArg>,
     #[command(flatten)]
     #[serde(flatten)]
     run: RunArgs,
@@ -76,6 +92,10 @@ pub struct EvaluateFlags {
 impl EvaluateCommand {
     pub fn run(self) -> anyhow::Result<Outcome> {
         let flags = config::layer_run(&self.flags, |flags| &mut flags.run, "evaluate")?;
+        ensure!(
+            !(flags.evidence && flags.prior_shift.is_some()),
+            "--evidence is measured article by article, --prior-shift on all together: ask for one of them"
+        );
         let gates = flags
             .fail_under
             .iter()
@@ -98,23 +118,33 @@ impl EvaluateCommand {
         let n_labels = classifier.labels().len();
         let mut known: Vec<(String, Option<Vec<String>>)> = Vec::new();
         let mut kept: Vec<Article> = Vec::new();
+        let mut plain: Vec<Prediction> = Vec::new();
         let mut scores: Vec<f64> = Vec::new();
         let mut decisions: Vec<bool> = Vec::new();
         progress.event(Event::Started { stage: "labelling", total: None });
-        let counts = session.install(|| {
-            classifier.predict_stream(rows, progress, |articles, predictions| {
-                for (article, prediction) in articles.into_iter().zip(predictions) {
-                    scores.extend(&prediction.probabilities);
-                    let start = decisions.len();
-                    decisions.resize(start + n_labels, false);
-                    prediction.labels.iter().for_each(|label| decisions[start + label.0] = true);
-                    known.push((article.id.clone(), article.labels.clone()));
-                    if flags.evidence {
-                        kept.push(article);
-                    }
+        let mut note = |articles: Vec<Article>, predictions: Vec<Prediction>| {
+            for (article, prediction) in articles.into_iter().zip(predictions) {
+                scores.extend(&prediction.probabilities);
+                let start = decisions.len();
+                decisions.resize(start + n_labels, false);
+                prediction.labels.iter().for_each(|label| decisions[start + label.0] = true);
+                known.push((article.id.clone(), article.labels.clone()));
+                if flags.evidence {
+                    kept.push(article);
                 }
-                Ok(())
-            })
+            }
+            Ok(())
+        };
+        let counts = session.install(|| match flags.prior_shift {
+            None => classifier.predict_stream(rows, progress, note),
+            Some(shift) => {
+                let batch = classifier.predict_adapted(rows, shift.into(), false, progress)?;
+                say_shift(progress, &classifier, &batch);
+                plain = batch.plain;
+                let counts = batch.counts;
+                note(batch.articles, batch.predictions)?;
+                Ok(counts)
+            }
         });
         progress.event(Event::Finished);
         let counts = counts?;
@@ -148,6 +178,9 @@ impl EvaluateCommand {
             )
         })?;
 
+        if flags.prior_shift.is_some() {
+            progress.say(alone(&plain, &resolved.targets, n_labels, &report));
+        }
         let evidence = if flags.evidence {
             progress.event(Event::Started { stage: "checking evidence", total: None });
             let seed = flags.run.seed.unwrap_or_default();
@@ -190,4 +223,24 @@ impl EvaluateCommand {
         }
         Ok(if is_met { outcome } else { Outcome::GateNotMet })
     }
+}
+
+/// What the metrics would be without `--prior-shift`.
+fn alone(plain: &[Prediction], targets: &Targets, n_labels: usize, shifted: &EvaluationReport) -> String {
+    let mut decisions = Array2::from_elem((plain.len(), n_labels), false);
+    for (row_idx, prediction) in plain.iter().enumerate() {
+        prediction.labels.iter().for_each(|label| decisions[[row_idx, label.0]] = true);
+    }
+    let truth = targets.indicator(n_labels);
+    let before = |average| {
+        precision_recall_f1(truth.view(), decisions.view(), average, ZeroDivision::default()).map_or(f64::NAN, |s| s.f1)
+    };
+    let after = |metric| shifted.estimate(metric).and_then(|estimate| estimate.value).unwrap_or(f64::NAN);
+    format!(
+        "without --prior-shift: f1_micro {:.3}, f1_macro {:.3}; with it {:.3}, {:.3}",
+        before(Average::Micro),
+        before(Average::Macro),
+        after(Metric::F1Micro),
+        after(Metric::F1Macro)
+    )
 }

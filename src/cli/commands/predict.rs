@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::train::say_long;
 use crate::bundle::OpenOptions;
 use crate::calibration::thresholds::Thresholds;
-use crate::cli::args::{DataArgs, RunArgs};
+use crate::cli::args::{DataArgs, PriorShiftArg, RunArgs};
 use crate::cli::config;
 use crate::cli::exit::Outcome;
 use crate::cli::output::{PredictionFormat, PredictionRow, Target, prediction_writer};
+use crate::cli::progress::StderrProgress;
 use crate::cli::session::{Session, executor, source_options};
 use crate::data::{Article, LABEL_SEPARATOR};
+use crate::pipeline::adapt::AdaptedBatch;
 use crate::pipeline::{Classifier, PipelineError, Prediction};
 use crate::progress::{Event, Progress};
 
@@ -54,6 +56,18 @@ pub struct PredictFlags {
     /// Add for each assigned label the passages that carry it, with the characters where they stand; JSON Lines only
     #[arg(long, help_heading = "Output")]
     evidence: bool,
+    /// Judge all articles as one batch from elsewhere: by how frequent labels are in it (frequencies), by bringing its logits to where those of
+    /// training lay (standardise), or both; holds ids and probabilities of the whole batch in memory [alone: frequencies]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "frequencies",
+        help_heading = "Output"
+    )]
+    prior_shift: Option<PriorShiftArg>,
     #[command(flatten)]
     #[serde(flatten)]
     run: RunArgs,
@@ -81,7 +95,7 @@ impl PredictCommand {
         let mut writer = prediction_writer(&target, format, &names, separator)?;
         let progress = &*session.progress;
         progress.event(Event::Started { stage: "labelling", total: None });
-        let sink = |articles: Vec<Article>, predictions: Vec<Prediction>| {
+        let mut sink = |articles: Vec<Article>, predictions: Vec<Prediction>| {
             for (article, prediction) in articles.iter().zip(&predictions) {
                 let labels: Vec<String> = prediction.labels.iter().map(|label| names[label.0].clone()).collect();
                 let row = PredictionRow {
@@ -96,7 +110,13 @@ impl PredictCommand {
             writer.flush().map_err(|error| PipelineError::Sink(Box::new(error)))
         };
         let counts = session.install(|| {
-            if flags.evidence {
+            if let Some(shift) = flags.prior_shift {
+                let batch = classifier.predict_adapted(rows, shift.into(), flags.evidence, progress)?;
+                say_shift(progress, &classifier, &batch);
+                let counts = batch.counts;
+                sink(batch.articles, batch.predictions)?;
+                Ok(counts)
+            } else if flags.evidence {
                 classifier.predict_stream_with_evidence(rows, progress, sink)
             } else {
                 classifier.predict_stream(rows, progress, sink)
@@ -109,6 +129,30 @@ impl PredictCommand {
         say_long(progress, &counts);
         Ok(rejected.conclude(counts.n_articles, progress))
     }
+}
+
+/// Says what was put right, and for how many articles it makes a difference.
+pub fn say_shift(progress: &StderrProgress, classifier: &Classifier, batch: &AdaptedBatch) {
+    if let Some(found) = &batch.frequencies {
+        let moved: Vec<String> = classifier
+            .labels()
+            .names()
+            .zip(found.training().iter().zip(found.shares()))
+            .filter(|(_, (training, share))| training != share)
+            .map(|(name, (training, share))| {
+                format!("{name} {:.1} % ({:.1} % in training)", 100.0 * share, 100.0 * training)
+            })
+            .collect();
+        progress.say(match moved.is_empty() {
+            true => "labels are about as frequent in this batch as in training".to_owned(),
+            false => format!("labels of other frequency in this batch: {}", moved.join(", ")),
+        });
+    }
+    progress.say(format!(
+        "{} of {} articles have other labels than each alone would have",
+        batch.n_changed(),
+        batch.predictions.len()
+    ));
 }
 
 /// Opens a model and applies `--threshold`.
