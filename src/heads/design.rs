@@ -103,10 +103,16 @@ impl Design {
 
     /// The same classifier on embeddings; `coefficients` as in [`Design::logits`].
     pub(crate) fn head(&self, task: Task, coefficients: ArrayView2<f64>) -> Result<LinearHead, HeadError> {
+        let (weights, intercepts) = self.on_embeddings(coefficients);
+        LinearHead::new(task, weights.mapv(|value| value as f32), intercepts.mapv(|value| value as f32))
+    }
+
+    /// Its weights `[n_labels, hidden_size]` and intercepts before they are rounded.
+    pub(crate) fn on_embeddings(&self, coefficients: ArrayView2<f64>) -> (Array2<f64>, Array1<f64>) {
         let (weights, intercepts) = split_intercept(coefficients);
         let weights = weights.dot(&self.basis);
         let intercepts = &intercepts - &weights.dot(&self.mean);
-        LinearHead::new(task, weights.mapv(|value| value as f32), intercepts.mapv(|value| value as f32))
+        (weights, intercepts)
     }
 }
 
@@ -134,7 +140,7 @@ fn check_finite(embeddings: ArrayView2<f32>) -> Result<(), HeadError> {
 }
 
 /// `a · b` in blocks of rows on all threads; each row is computed by itself, so the split changes nothing.
-fn product(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
+pub(crate) fn product(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
     let mut out = Array2::zeros((a.nrows(), b.ncols()));
     out.axis_chunks_iter_mut(Axis(0), BLOCK_ROWS)
         .into_par_iter()

@@ -16,6 +16,7 @@ pub mod logistic;
 pub mod multi_instance;
 mod objective;
 pub mod one_vs_rest;
+mod soft_targets;
 pub mod sparse_folds;
 pub mod sparse_linear;
 pub mod sparse_prune;
@@ -30,7 +31,10 @@ pub use self::sparse_folds::SparseOutOfFold;
 pub use self::sparse_linear::SparseLinearHead;
 pub use self::sparse_prune::PrunedHead;
 pub use self::sparse_rows::SparseRows;
-pub(crate) use self::{design::Design, lbfgs::Stopping, logistic::TrainingSet, objective::Products};
+pub(crate) use self::{
+    design::Design, design::product, eigen::symmetric_eigen, lbfgs::Stopping, logistic::TrainingSet,
+    objective::Products, soft_targets::SoftTargets,
+};
 use crate::labels::Task;
 
 /// A fitted classifier: embeddings to logits.

@@ -3,10 +3,12 @@
 //! * [`fit_head()`]: strength of the penalty, head, calibration and thresholds in one call
 //! * [`fit_views`]: several views of an article and the stack that puts them together
 //! * [`cross_validate`]: out-of-fold logits for every strength
+//! * [`few`]: heads from few labelled articles, label names and unlabelled articles
 //! * [`folds`]: which rows are held out together
 
 pub mod classifier;
 pub mod cross_validate;
+pub mod few;
 pub mod fit_head;
 pub mod fit_views;
 pub mod folds;
@@ -22,6 +24,7 @@ use crate::encoder::EncoderError;
 use crate::heads::HeadError;
 use crate::labels::LabelError;
 use crate::metrics::MetricError;
+use crate::labels::Task;
 use crate::pipeline::PipelineError;
 use crate::report::ReportError;
 use crate::views::rules::RuleError;
@@ -57,6 +60,16 @@ pub enum TrainError {
     Encoder(#[from] EncoderError),
     #[error("the encoder was loaded without a name, so a model could not say which it needs; use Encoder::open")]
     NamelessEncoder,
+    #[error(
+        "nothing is known of label number {label_idx}: none of the {n_labelled} labelled articles has it, and no label is described"
+    )]
+    NoEvidence { label_idx: usize, n_labelled: usize },
+    #[error("embeddings of the {what} have {found} columns, those of the labelled articles {expected}")]
+    FewWidth { what: &'static str, found: usize, expected: usize },
+    #[error("{found} anchors for {expected} labels; there must be one for each")]
+    FewRows { found: usize, expected: usize },
+    #[error("the labels of the articles are for a {found} task, expected {expected}")]
+    FewTask { expected: Task, found: Task },
     #[error("interrupted")]
     Interrupted,
 }
