@@ -64,12 +64,21 @@ fn write_card(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
          it, and refuses any other weights.\n",
         encoder.id, encoder.hidden_size, encoder.precision, encoder.weights_sha256
     )?;
-    writeln!(
-        card,
-        "Head: logistic regression of strength C = {}, chosen by cross-validation where there were articles enough. The whole record is in `manifest.json`; \
+    if manifest.training.cross_validation.is_none() {
+        writeln!(
+            card,
+            "Head: linear, from {} labelled articles, what the topics mean, and articles without labels where there were any. The whole \
+             record is in `manifest.json`; `topicwire inspect THIS_FOLDER --config` prints the settings that make it again.\n",
+            data.counts.n_articles
+        )?;
+    } else {
+        writeln!(
+            card,
+            "Head: logistic regression of strength C = {}, chosen by cross-validation where there were articles enough. The whole record is in `manifest.json`; \
          `topicwire inspect THIS_FOLDER --config` prints the settings that make it again.\n",
-        manifest.head.strength
-    )?;
+            manifest.head.strength
+        )?;
+    }
     if let Some(stack) = &manifest.stack {
         writeln!(
             card,

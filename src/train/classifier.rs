@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::fit_views::{TrainingFeatures, fit_views};
 use super::gathered::Gathered;
+use super::little::{FEW_PER_LABEL, FewChoice, Little, MAX_UNLABELLED, fit_little};
 use super::{HeadSettings, TrainError};
 use crate::data::{Article, DataError, LabelledTargets, collect_targets};
 use crate::encoder::Encoder;
@@ -43,6 +45,8 @@ pub struct TrainSettings {
     pub paragraph_labels: Option<String>,
     /// Columns beside the text that are a view of their own.
     pub metadata: Vec<String>,
+    /// When training goes by what labels mean and by unlabelled articles.
+    pub few: FewChoice,
     /// Training articles that are kept to show those most like another: ids, titles, labels and embeddings.
     pub n_neighbours: usize,
 }
@@ -56,6 +60,7 @@ impl Default for TrainSettings {
             task: None,
             paragraph_labels: Some(PARAGRAPH_LABELS.to_owned()),
             metadata: Vec::new(),
+            few: FewChoice::default(),
             n_neighbours: DEFAULT_NEIGHBOURS,
         }
     }
@@ -92,11 +97,10 @@ impl Classifier {
         Ok(Self::train_with(encoder, articles, settings, &Silent)?.0)
     }
 
-    /// Trains on a stream of labelled articles; embeddings are kept, texts only where a view of their words is wanted.
+    /// Trains on a stream of labelled articles; see [`Classifier::train_beside`].
     ///
     /// # Errors
-    /// The first error of the stream; an article without known labels; fewer than two labels; settings that make no sense;
-    /// [`TrainError::Interrupted`].
+    /// As [`Classifier::train_beside`].
     pub fn train_with<I>(
         encoder: impl Into<Arc<Encoder>>,
         articles: I,
@@ -106,6 +110,27 @@ impl Classifier {
     where
         I: IntoIterator<Item = Result<Article, DataError>>,
         I::IntoIter: Send + 'static,
+    {
+        Self::train_beside(encoder, articles, std::iter::empty(), settings, progress)
+    }
+
+    /// Trains on a stream of labelled articles and one of articles without labels; embeddings are kept, texts only where a view of their words is wanted.
+    ///
+    /// # Errors
+    /// The first error of the stream; an article without known labels; fewer than two labels; settings that make no sense;
+    /// [`TrainError::Interrupted`].
+    pub fn train_beside<I, U>(
+        encoder: impl Into<Arc<Encoder>>,
+        articles: I,
+        unlabelled: U,
+        settings: &TrainSettings,
+        progress: &dyn Progress,
+    ) -> Result<(Classifier, TrainTimings), TrainError>
+    where
+        I: IntoIterator<Item = Result<Article, DataError>>,
+        I::IntoIter: Send + 'static,
+        U: IntoIterator<Item = Result<Article, DataError>>,
+        U::IntoIter: Send + 'static,
     {
         let encoder: Arc<Encoder> = encoder.into();
         let reference = encoder.reference().cloned().ok_or(TrainError::NamelessEncoder)?;
@@ -134,6 +159,14 @@ impl Classifier {
         let counts = embed_stream(&encoder, &embed, hashed, progress, |chunk| {
             gathered.add(chunk).map_err(|error| PipelineError::Sink(Box::new(error)))
         })?;
+        let mut more: Vec<f32> = Vec::new();
+        let plain = EmbedSettings { passages: None, ..embed.clone() };
+        let unlabelled = unlabelled.into_iter().take(MAX_UNLABELLED);
+        let n_unlabelled = embed_stream(&encoder, &plain, unlabelled, progress, |chunk| {
+            more.extend(chunk.embeddings.iter());
+            Ok(())
+        })?
+        .n_articles as usize;
         progress.event(Event::Finished);
         let encode = started.elapsed();
 
@@ -165,7 +198,25 @@ impl Classifier {
             metadata_columns: &settings.metadata,
             metadata: &gathered.metadata,
         };
-        let fitted = fit_views(&features, &resolved.targets, labels, &head_settings, progress)?;
+        let fitted = if settings.few.is_few(resolved.targets.len(), labels.len()) {
+            let unlabelled = ArrayView2::from_shape((n_unlabelled, encoder.hidden_size()), &more)
+                .expect("every article has one embedding");
+            let little = Little {
+                labelled: features.embeddings,
+                targets: &resolved.targets,
+                anchors: descriptions.as_ref().map(DescriptionsHead::directions),
+                unlabelled,
+            };
+            fit_little(&little, labels, settings.head.aim, settings.head.seed, progress)?
+        } else {
+            if n_unlabelled > 0 {
+                let message = format!(
+                    "{n_unlabelled} unlabelled articles are not used: with {FEW_PER_LABEL} labelled ones per label or more they bring nothing"
+                );
+                progress.event(Event::Warning { message: &message });
+            }
+            fit_views(&features, &resolved.targets, labels, &head_settings, progress)?
+        };
         let fit = started.elapsed();
 
         let cross_validation = match fitted.cv {

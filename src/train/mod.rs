@@ -13,6 +13,7 @@ pub mod fit_head;
 pub mod fit_views;
 pub mod folds;
 mod gathered;
+pub mod little;
 
 use thiserror::Error;
 
@@ -22,9 +23,8 @@ use crate::calibration::CalibrationError;
 use crate::data::TargetError;
 use crate::encoder::EncoderError;
 use crate::heads::HeadError;
-use crate::labels::LabelError;
+use crate::labels::{LabelError, Task};
 use crate::metrics::MetricError;
-use crate::labels::Task;
 use crate::pipeline::PipelineError;
 use crate::report::ReportError;
 use crate::views::rules::RuleError;

@@ -14,12 +14,14 @@ use crate::cli::exit::Outcome;
 use crate::cli::printer;
 use crate::cli::session::{DEFAULT_ENCODER, Session};
 use crate::data::{DuplicateIds, check_labels, read_label_file};
+use crate::encoder::{Depth, EncoderSettings};
 use crate::heads::logistic::ClassWeight;
 use crate::labels::Task;
 use crate::pipeline::{Classifier, EmbedSettings, PassageEncoding, PassageUse};
 use crate::text::passages::PassageSettings;
 use crate::train::classifier::{DEFAULT_NEIGHBOURS, PARAGRAPH_LABELS};
 use crate::train::fit_head::CalibrationChoice;
+use crate::train::little::FewChoice;
 use crate::train::{HeadSettings, TrainSettings};
 use crate::views::ViewKind;
 
@@ -70,9 +72,15 @@ pub struct TrainFlags {
     /// Probabilities from the logits: auto fits them to held-out articles, none leaves them [default: auto]
     #[arg(long, value_enum, value_name = "auto|none", hide_possible_values = true, help_heading = "Head")]
     calibration: Option<CalibrationArg>,
-    /// Speed against quality: fast (int8, no passages), balanced (int8), best (f32, a pass for every passage); settings beside
+    /// Speed against quality: static (word vectors, no network), fast (int8, no passages), balanced (int8), best (f32, a pass for every passage); settings beside
     /// it count more [default: the views of balanced, in f32]
-    #[arg(long, value_enum, value_name = "fast|balanced|best", hide_possible_values = true, help_heading = "Head")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "static|fast|balanced|best",
+        hide_possible_values = true,
+        help_heading = "Head"
+    )]
     profile: Option<ProfileArg>,
     /// What is seen of an article: its embedding (document), those of its passages (passages), its words and letters (words), its
     /// likeness to what labels mean (descriptions), their keywords and patterns (rules), columns (metadata) [default: all]
@@ -85,6 +93,18 @@ pub struct TrainFlags {
         help_heading = "Head"
     )]
     views: Vec<ViewArg>,
+    /// Articles without labels, to learn from where labelled ones are few; may be repeated
+    #[arg(long, value_name = "DATA", help_heading = "Few labelled articles")]
+    unlabelled: Vec<String>,
+    /// Whether to go by what labels mean and by unlabelled articles: auto does below 20 labelled articles per label [default: auto]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "auto|always|never",
+        hide_possible_values = true,
+        help_heading = "Few labelled articles"
+    )]
+    few: Option<FewArg>,
     /// Columns beside the text that are looked at too, such as source or section
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', help_heading = "Head")]
     metadata: Vec<String>,
@@ -136,10 +156,19 @@ impl From<ViewArg> for ViewKind {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum FewArg {
+    Auto,
+    Always,
+    Never,
+}
+
 /// Measured points between speed and quality; `docs/results.md` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum ProfileArg {
+    Static,
     Fast,
     Balanced,
     Best,
@@ -149,7 +178,7 @@ impl ProfileArg {
     fn precision(self) -> PrecisionArg {
         match self {
             Self::Fast | Self::Balanced => PrecisionArg::Int8,
-            Self::Best => PrecisionArg::F32,
+            Self::Static | Self::Best => PrecisionArg::F32,
         }
     }
 
@@ -157,13 +186,13 @@ impl ProfileArg {
         let without = |left_out| ViewKind::ALL.into_iter().filter(|kind| Some(*kind) != left_out).collect();
         match self {
             Self::Fast => without(Some(ViewKind::Passages)),
-            Self::Balanced | Self::Best => without(None),
+            Self::Static | Self::Balanced | Self::Best => without(None),
         }
     }
 
     fn passage_encoding(self) -> PassageEncoding {
         match self {
-            Self::Fast | Self::Balanced => PassageEncoding::Late,
+            Self::Static | Self::Fast | Self::Balanced => PassageEncoding::Late,
             Self::Best => PassageEncoding::Separate,
         }
     }
@@ -241,6 +270,11 @@ impl TrainFlags {
                 None => Some(PARAGRAPH_LABELS.to_owned()),
             },
             metadata: self.metadata.clone(),
+            few: match self.few {
+                None | Some(FewArg::Auto) => FewChoice::Auto,
+                Some(FewArg::Always) => FewChoice::Always,
+                Some(FewArg::Never) => FewChoice::Never,
+            },
             n_neighbours: self.neighbours.unwrap_or(DEFAULT_NEIGHBOURS),
         })
     }
@@ -278,22 +312,42 @@ impl TrainCommand {
         let session = Session::new(&flags.run)?;
         let mut ids = DuplicateIds::default();
         let mut known = settings.labels.clone().map(check_labels);
-        let (rows, rejected) = session.open_input(&flags.data, |articles| {
-            articles.check(move |article, place| {
-                ids.check(article, place)?;
-                match &mut known {
-                    Some(check) => check(article, place),
-                    None if article.labels.is_none() => Err(crate::data::RowProblem::Unlabelled),
-                    None => Ok(()),
-                }
-            })
-        })?;
+        let is_zero_shot = flags.data.data.is_empty() && flags.labels.is_some();
+        let unlabelled = match flags.unlabelled.is_empty() {
+            true => None,
+            false => {
+                let data = DataArgs { data: flags.unlabelled.clone(), ..flags.data.clone() };
+                Some(session.open_input(&data, |articles| articles)?)
+            }
+        };
+        let labelled = if is_zero_shot {
+            None
+        } else {
+            Some(session.open_input(&flags.data, |articles| {
+                articles.check(move |article, place| {
+                    ids.check(article, place)?;
+                    match &mut known {
+                        Some(check) => check(article, place),
+                        None if article.labels.is_none() => Err(crate::data::RowProblem::Unlabelled),
+                        None => Ok(()),
+                    }
+                })
+            })?)
+        };
+        let (rows, rejected) = labelled.unzip();
+        let (more, more_rejected) = unlabelled.unzip();
         let encoder_name = flags.run.encoder.as_deref().unwrap_or(DEFAULT_ENCODER);
-        let encoder = session.open_encoder(encoder_name, &flags.run, &flags.windows.encoder_settings(&flags.run))?;
+        let encoder_settings = EncoderSettings {
+            depth: if flags.profile == Some(ProfileArg::Static) { Depth::Static } else { Depth::Full },
+            ..flags.windows.encoder_settings(&flags.run)
+        };
+        let encoder = session.open_encoder(encoder_name, &flags.run, &encoder_settings)?;
 
         let progress = &*session.progress;
-        let (mut classifier, timings) =
-            session.install(|| Classifier::train_with(encoder, rows, &settings, progress))?;
+        let (mut classifier, timings) = session.install(|| {
+            let (rows, more) = (rows.into_iter().flatten(), more.into_iter().flatten());
+            Classifier::train_beside(encoder, rows, more, &settings, progress)
+        })?;
         session.check_cancelled()?;
         classifier.record.settings = settings_to_keep;
         classifier.save_as(&output, saved)?;
@@ -307,7 +361,10 @@ impl TrainCommand {
         say_long(progress, &data.counts);
         printer::print(&summary(&classifier))?;
         printer::print(&format!("\nmodel saved in {}\n", output.display()))?;
-        Ok(rejected.conclude(data.counts.n_articles, progress))
+        if let Some(rejected) = more_rejected.filter(|rejected| rejected.count() > 0) {
+            progress.warn(format!("{} of the unlabelled articles rejected", printer::counted(rejected.count(), "row")));
+        }
+        Ok(rejected.map_or(Outcome::Done, |rejected| rejected.conclude(data.counts.n_articles, progress)))
     }
 }
 
@@ -320,6 +377,9 @@ fn summary(classifier: &Classifier) -> String {
         classifier.topics.task(),
         record.strength
     );
+    if record.cross_validation.is_none() {
+        return format!("{head}; too few articles for cross-validation\n");
+    }
     if let Some(strength) = record.words_strength {
         head.push_str(&format!(", of the words {strength}"));
     }
@@ -335,7 +395,7 @@ fn summary(classifier: &Classifier) -> String {
     }
     match &record.cross_validation {
         Some(cv) => format!("{head}; {}-fold cross-validation:\n\n{}", cv.n_folds, printer::report(&cv.report)),
-        None => format!("{head}; too few articles for cross-validation\n"),
+        None => head,
     }
 }
 
