@@ -13,9 +13,10 @@ use crate::labels::{LabelId, Targets, Task};
 use crate::train::TrainError;
 use crate::train::folds::Folds;
 
-/// Cosines of anchors times this make probabilities of about the right size: AG News and BANKING77 without any labelled article.
+/// Cosines of anchors times this make probabilities of about the right size on AG News (expected calibration error 6 points); with
+/// the 77 labels of BANKING77 they are too timid.
 const ANCHOR_SHARPNESS: f64 = 8.0;
-/// Logits of regressions on a few articles are timid: what a temperature fitted on held-out articles most often is (AG News, TREC).
+/// Logits of regressions on a few articles are timid: about the temperature that held-out articles ask for at strength 1 (AG News).
 const UNHELD_TEMPERATURE: f64 = 0.25;
 /// A mixture in hundreds of dimensions is too sure of itself; the temperature that mends it on AG News without labels.
 const MIXTURE_TEMPERATURE: f64 = 3.0;

@@ -1,3 +1,5 @@
+//! What each kind of evidence is worth, on made-up articles and against the reference.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{Axis, array, concatenate, s};
