@@ -57,7 +57,7 @@ const RIM: [Rim; 11] = [
     Rim {
         what: "crates of the terminal",
         uses: |used| {
-            let crates = ["anyhow", "clap", "clap_complete", "ctrlc", "indicatif"];
+            let crates = ["anyhow", "clap", "clap_complete", "ctrlc", "indicatif", "terminal_size", "unicode_width"];
             crates.iter().any(|name| used.starts(&[name]))
         },
         places: &["cli"],

@@ -4,12 +4,14 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use crate::bundle::BundleError;
+use crate::cli::commands::explain::ExplainError;
 use crate::cli::config::ConfigFileError;
 use crate::cli::output::OutputError;
 use crate::data::{DataError, RowProblem, TargetError};
 use crate::encoder::EncoderError;
 use crate::encoder::source::SourceError;
 use crate::heads::HeadError;
+use crate::labels::LabelError;
 use crate::text::TextError;
 
 /// The hint of the first cause that has one.
@@ -32,10 +34,19 @@ fn for_cause(cause: &(dyn Error + 'static)) -> Option<&'static str> {
         for_config(error)
     } else if let Some(error) = cause.downcast_ref::<TextError>() {
         for_text(error)
+    } else if let Some(error) = cause.downcast_ref::<ExplainError>() {
+        Some(match error {
+            ExplainError::UnknownId { .. } => {
+                "--id-column names the column of ids; without one, rows count from 1 and .txt files go by their names"
+            }
+            ExplainError::NoArticle => NO_ARTICLES,
+        })
+    } else if let Some(LabelError::Unknown { .. }) = cause.downcast_ref() {
+        Some("`topicwire inspect MODEL --json` names the labels of a model")
     } else if let Some(HeadError::TooFewLabels { .. }) = cause.downcast_ref() {
         Some("a classifier needs articles of two topics at least; see --label-column and --label-separator")
     } else if let Some(TargetError::NoArticles) = cause.downcast_ref() {
-        Some("the input holds no article; look at the file, or name another")
+        Some(NO_ARTICLES)
     } else if let Some(TargetError::NotSingle { .. }) = cause.downcast_ref() {
         Some("mend the article, or pass --task multi")
     } else {
@@ -96,6 +107,8 @@ fn for_bundle(error: &BundleError) -> Option<&'static str> {
     }
 }
 
+const NO_ARTICLES: &str = "the input holds no article; look at the file, or name another";
+
 const COPY_AGAIN: &str = "copy the model again from where it was made, or train it again";
 
 fn for_source(error: &SourceError) -> Option<&'static str> {
@@ -147,7 +160,7 @@ fn for_output(error: &OutputError) -> Option<&'static str> {
 fn for_config(error: &ConfigFileError) -> Option<&'static str> {
     match error {
         ConfigFileError::Unknown { is_section: true, .. } => {
-            Some("sections are named after the commands: [train], [evaluate], [predict], [embed], [bench]")
+            Some("sections are named after the commands: [train], [evaluate], [predict], [explain], [embed], [bench]")
         }
         ConfigFileError::Unknown { .. } | ConfigFileError::Value { .. } => Some(
             "settings are named and written as the flags in `topicwire COMMAND --help`, without the dashes in front",

@@ -4,18 +4,21 @@ mod args;
 mod commands;
 mod config;
 mod exit;
+mod explain_text;
 mod hints;
 mod machine;
 pub mod output;
 mod printer;
 mod progress;
 mod session;
+mod terminal;
+mod wrapped;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{bench, completions, embed, encoder, evaluate, inspect, predict, train};
+use commands::{bench, completions, embed, encoder, evaluate, explain, inspect, predict, train};
 use exit::Outcome;
 
 /// Exit statuses, as every `--help` shows them.
@@ -37,6 +40,7 @@ enum Command {
     Train(train::TrainCommand),
     Evaluate(evaluate::EvaluateCommand),
     Predict(predict::PredictCommand),
+    Explain(explain::ExplainCommand),
     Embed(embed::EmbedCommand),
     Bench(bench::BenchCommand),
     Inspect(inspect::InspectCommand),
@@ -64,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Embed(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Inspect(command) => command.run(),

@@ -1,5 +1,6 @@
 //! A report as one HTML page that needs nothing else: no script, no network, no other file.
 
+use super::page::{escape, page};
 use super::{AtHalf, EvaluationReport, LabelReport};
 use crate::labels::Task;
 use crate::metrics::summary::Metric;
@@ -19,17 +20,14 @@ pub fn render(report: &EvaluationReport, title: &str) -> String {
     let sections =
         [headline(report), thresholds(report), averages(report), labels(report), confusions(report), together(report)]
             .concat();
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
-         <style>\n{css}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n<p class=\"subtitle\">{subtitle}</p>\n{sections}\
+    let main = format!(
+        "<h1>{title}</h1>\n<p class=\"subtitle\">{subtitle}</p>\n{sections}\
          <footer>topicwire {version}. Precision, recall and F1 are 0 where there is nothing to divide by. Labels that no \
-         article has count as 0 in macro F1 and are left out of mean average precision and ROC-AUC.</footer>\n\
-         </main>\n</body>\n</html>\n",
-        css = include_str!("report.css"),
+         article has count as 0 in macro F1 and are left out of mean average precision and ROC-AUC.</footer>\n",
         subtitle = subtitle(report),
         version = env!("CARGO_PKG_VERSION"),
-    )
+    );
+    page(&title, include_str!("report.css"), &main)
 }
 
 fn subtitle(report: &EvaluationReport) -> String {
@@ -337,24 +335,6 @@ fn grouped(n: u64) -> String {
     let mut groups: Vec<&str> = if first > 0 { vec![&digits[..first]] } else { Vec::new() };
     groups.extend((first..digits.len()).step_by(3).map(|start| &digits[start..start + 3]));
     groups.join(",")
-}
-
-/// Text that is safe between tags and inside quoted attributes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            // Control characters have no place in HTML, not even as references.
-            control if control.is_control() => escaped.push('\u{fffd}'),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::metrics::{MetricError, only_labels};
 pub mod gate;
 pub mod html;
 mod json;
+pub mod page;
 
 /// The probability from which a label is assigned when it has no threshold of its own.
 const HALF: f64 = 0.5;

@@ -567,6 +567,15 @@ fn cases() -> Vec<(&'static str, Vec<Case>)> {
             "predict model train.jsonl --threshold trad=0.5",
             FAILED,
         ),
+        case(
+            "An unknown id",
+            "A slip. `explain` takes ids and labels.",
+            |_| (),
+            "explain model train.jsonl --id b23",
+            FAILED,
+        ),
+        case("An unknown label", "A slip.", |_| (), "explain model train.jsonl --label defence", FAILED),
+        case("Nothing to explain", "The file is empty.", |p| news(p, ""), "explain model news.jsonl", FAILED),
         case("A threshold that is no number", "`high`.", |_| (), "predict model train.jsonl --threshold high", FAILED),
         case("An unknown metric", "A slip.", |_| (), "evaluate model train.jsonl --fail-under f1_marco=0.8", FAILED),
         case(

@@ -2,11 +2,12 @@
 
 use crate::support::{DONE, ENCODER, FAILED, GATE_NOT_MET, Place, ROWS_REJECTED, articles, rows};
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 13] = [
     &[],
     &["train"],
     &["evaluate"],
     &["predict"],
+    &["explain"],
     &["embed"],
     &["bench"],
     &["inspect"],

@@ -11,6 +11,7 @@ mod bench;
 mod commands;
 mod config;
 mod determinism;
+mod explain;
 mod formats;
 mod real_encoder;
 #[cfg(target_os = "linux")]

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod embed;
 pub mod encoder;
 pub mod evaluate;
+pub mod explain;
 pub mod inspect;
 pub mod predict;
 pub mod train;

@@ -1,5 +1,10 @@
 //! Why an article has its labels: passages, words, what each view says, and the training articles most like it.
 
+pub mod highlight;
+pub mod html;
+#[cfg(test)]
+pub mod tests;
+
 use serde::Serialize;
 
 use crate::calibration::{Calibration, sigmoid};
@@ -74,6 +79,22 @@ pub struct Neighbour {
     pub labels: Vec<String>,
     /// Cosine of the embeddings, −1 to 1.
     pub similarity: f64,
+}
+
+impl Explanation {
+    /// Keeps the labels that are assigned; where none is, the most probable one.
+    pub fn keep_assigned(&mut self) {
+        if self.labels.iter().any(|label| label.assigned) {
+            self.labels.retain(|label| label.assigned);
+        } else {
+            self.labels.truncate(1);
+        }
+    }
+
+    /// Keeps the labels of these names.
+    pub fn keep_labels(&mut self, names: &[String]) {
+        self.labels.retain(|label| names.contains(&label.label));
+    }
 }
 
 impl Classifier {
