@@ -55,7 +55,7 @@ impl Classifier {
         embed_stream(&self.encoder, &self.settings_with_passages(), owned, progress, |chunk| {
             let predictions = self.predict_chunk(&chunk)?;
             let block = chunk.passages.as_ref().expect("passages were asked for");
-            let scores = self.topics.passage_scores(block.embeddings.view())?;
+            let scores = self.passage_scores(&chunk)?;
             for (i, (article, prediction)) in chunk.articles.iter().zip(predictions).enumerate() {
                 let first = block.offsets[i];
                 let places: Vec<(usize, &PassagePlace)> =

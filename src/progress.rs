@@ -12,6 +12,8 @@ pub enum Event<'a> {
     Finished,
     /// Something the user should know, though the work goes on.
     Warning { message: &'a str },
+    /// Something that was decided on the way and is no cause for worry.
+    Note { message: &'a str },
 }
 
 /// Listens to long work and may ask it to stop.

@@ -4,19 +4,30 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use ndarray::array;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use topicwire::bundle::manifest::Manifest;
 use topicwire::bundle::{BundleError, Saved, read_manifest, verify};
+use topicwire::calibration::Calibration;
 use topicwire::encoder::source::SourceOptions;
 use topicwire::encoder::{Depth, EncoderSettings};
+use topicwire::heads::LinearHead;
+use topicwire::labels::{Label, LabelSet, Task};
+use topicwire::pipeline::PassageUse;
 use topicwire::progress::Silent;
-use topicwire::views::ViewKind;
+use topicwire::train::little::FewChoice;
+use topicwire::views::descriptions::DescriptionsHead;
+use topicwire::views::metadata::{ColumnValue, MetadataColumns, MetadataHead};
+use topicwire::views::passages::PassagesHead;
+use topicwire::views::rules::Rules;
+use topicwire::views::stack::Stack;
+use topicwire::views::{View, ViewKind};
 use topicwire::{Article, Classifier, Encoder, TrainSettings};
 
-const FILES: [&str; 4] = ["README.md", "SHA256SUMS", "head.safetensors", "manifest.json"];
+const FILES: [&str; 5] = ["README.md", "SHA256SUMS", "head.safetensors", "manifest.json", "neighbours.safetensors"];
 
 fn article(i: usize, labels: &[&str]) -> Article {
     const TEXTS: [&str; 3] = ["ships carry grain", "soldiers train with tanks", "the minister signed a deal"];
@@ -78,13 +89,11 @@ fn sha256(bytes: &[u8]) -> String {
 /// Makes the list of hashes right again, as whoever means harm would.
 fn reseal(model: &Path) {
     let line = |file: &str| format!("{}  {file}\n", sha256(&fs::read(model.join(file)).unwrap()));
-    fs::write(model.join("SHA256SUMS"), line("head.safetensors") + &line("manifest.json")).unwrap();
-}
-
-fn reseal_with_words(model: &Path) {
-    reseal(model);
-    let mut sums = fs::read_to_string(model.join("SHA256SUMS")).unwrap();
-    sums.push_str(&format!("{}  words.safetensors\n", sha256(&fs::read(model.join("words.safetensors")).unwrap())));
+    let mut files: Vec<String> =
+        fs::read_dir(model).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    files.retain(|file| file.ends_with(".safetensors") || file == "manifest.json");
+    files.sort();
+    let sums: String = files.iter().map(|file| line(file)).collect();
     fs::write(model.join("SHA256SUMS"), sums).unwrap();
 }
 
@@ -114,7 +123,7 @@ fn a_view_of_words_is_saved_and_opened() {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model");
         classifier.save(&model).unwrap();
-        assert_eq!(verify(&model).unwrap().format_version, 2);
+        assert_eq!(verify(&model).unwrap().format_version, 3);
         let opened = Classifier::open(&model).unwrap();
         assert_eq!((&opened.topics, &opened.record), (&classifier.topics, &classifier.record));
         assert_eq!(opened.predict(&articles).unwrap(), classifier.predict(&articles).unwrap());
@@ -157,14 +166,14 @@ fn a_changed_or_missing_file_of_words_is_refused() {
         fs::write(&path, &changed).unwrap();
         assert!(matches!(verify(&model), Err(BundleError::Tampered { .. })), "byte {at}");
         // With the hash made right, what is no vocabulary any more is refused, whatever else is opened.
-        reseal_with_words(&model);
+        reseal(&model);
         if let Ok(classifier) = Classifier::open(&model) {
             for prediction in classifier.predict(&articles(false)[..4]).into_iter().flatten() {
                 assert!(prediction.probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "byte {at}");
             }
         }
         fs::write(&path, &bytes).unwrap();
-        reseal_with_words(&model);
+        reseal(&model);
     }
     fs::remove_file(&path).unwrap();
     assert!(matches!(verify(&model), Err(BundleError::Read { .. })));
@@ -174,16 +183,16 @@ fn a_changed_or_missing_file_of_words_is_refused() {
     let mut manifest: Map<String, Value> = serde_json::from_slice(&fs::read(&manifest_path).unwrap()).unwrap();
     manifest.remove("stack");
     fs::write(&manifest_path, serde_json::to_vec(&manifest).unwrap()).unwrap();
-    reseal_with_words(&model);
+    reseal(&model);
     let error = Classifier::open(&model).err().unwrap();
     let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(cause, "`words` and `stack` go together, only one is there");
+    assert_eq!(cause, "several views need a `stack`, and one alone must have none");
 }
 
 #[test]
 fn every_single_changed_byte_is_refused() {
     let folder = copy();
-    for file in ["manifest.json", "head.safetensors"] {
+    for file in ["manifest.json", "head.safetensors", "neighbours.safetensors"] {
         let path = folder.path().join(file);
         let bytes = fs::read(&path).unwrap();
         for at in 0..bytes.len() {
@@ -201,7 +210,7 @@ fn every_single_changed_byte_is_refused() {
 #[test]
 fn truncated_and_missing_files_are_refused() {
     let folder = copy();
-    for file in ["manifest.json", "head.safetensors", "SHA256SUMS"] {
+    for file in ["manifest.json", "head.safetensors", "neighbours.safetensors", "SHA256SUMS"] {
         let path = folder.path().join(file);
         let bytes = fs::read(&path).unwrap();
         // The list of hashes ends with a line end that it can do without.
@@ -220,11 +229,11 @@ fn truncated_and_missing_files_are_refused() {
 #[test]
 fn newer_formats_are_refused_before_anything_else_is_looked_at() {
     let folder = copy();
-    let manifest = json!({"format": "topicwire-model", "format_version": 3, "program_version": "9.9.9", "new": true});
+    let manifest = json!({"format": "topicwire-model", "format_version": 4, "program_version": "9.9.9", "new": true});
     fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
     fs::remove_file(folder.path().join("SHA256SUMS")).unwrap();
     match read_manifest(folder.path()) {
-        Err(BundleError::Version { found: 3, program_version, .. }) => assert_eq!(program_version, "9.9.9"),
+        Err(BundleError::Version { found: 4, program_version, .. }) => assert_eq!(program_version, "9.9.9"),
         other => panic!("{other:?}"),
     }
 }
@@ -367,4 +376,77 @@ proptest! {
         reseal(folder.path());
         prop_assert!(verify(folder.path()).is_err());
     }
+}
+
+#[test]
+fn all_views_are_saved_and_opened() {
+    let label = |name: &str| Label {
+        name: name.to_owned(),
+        description: Some(format!("About {name}.")),
+        keywords: vec!["harbour".to_owned()],
+        ..Label::default()
+    };
+    let settings = TrainSettings {
+        labels: Some(LabelSet::new(vec![label("x"), label("y")]).unwrap()),
+        metadata: vec!["source".to_owned()],
+        few: FewChoice::Never,
+        ..TrainSettings::default()
+    };
+    let labels: [&[&str]; 3] = [&["x"], &["y"], &["x", "y"]];
+    let articles: Vec<Article> = (0..48)
+        .map(|i| {
+            let mut article = article(i, labels[i % 3]);
+            let source = if i % 3 == 0 { "gazette" } else { "courier" };
+            article.extra.insert("source".to_owned(), json!(source));
+            article
+        })
+        .collect();
+    let mut classifier = train_on(articles.clone(), &settings);
+    // Whatever the stack made of them, each kind is to be saved once.
+    let identity = || Calibration::identity(Task::Multi, 2);
+    let head = classifier.topics.document().clone();
+    let anchors = head.weights().to_owned();
+    let columns = MetadataColumns {
+        columns: vec!["source".to_owned()],
+        values: vec![ColumnValue { column: 0, value: "gazette".to_owned() }],
+    };
+    let of_columns = LinearHead::new(Task::Multi, array![[1.0], [-1.0]], array![0.0, 0.5]).unwrap();
+    classifier.topics.views = vec![
+        View::Document(head.clone()),
+        View::Passages(PassagesHead::new(head)),
+        View::Descriptions(DescriptionsHead::new(anchors, vec![0, 1], 2).unwrap()),
+        View::Rules(Rules::new(classifier.labels()).unwrap().unwrap()),
+        View::Metadata(MetadataHead::new(columns, of_columns).unwrap()),
+    ];
+    classifier.topics.stack = Stack::new((0..5).map(|_| identity()).collect(), vec![0.2, 0.4, 0.1, 0.1, 0.2]).unwrap();
+    classifier.topics.moments.clear();
+    classifier.settings.passages = Some(PassageUse::default());
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    classifier.save(&model).unwrap();
+    let opened = Classifier::open(&model).unwrap();
+    assert_eq!((&opened.topics, &opened.settings), (&classifier.topics, &classifier.settings));
+    assert!(opened.neighbours == classifier.neighbours);
+    assert_eq!(opened.predict(&articles).unwrap(), classifier.predict(&articles).unwrap());
+    // A view whose file or entry is gone is no view.
+    for (file, spoil) in [
+        ("passages.safetensors", None),
+        ("descriptions.safetensors", None),
+        ("metadata.safetensors", None),
+        ("manifest.json", Some(("\"passages\"", "\"views\""))),
+    ] {
+        let path = model.join(file);
+        let bytes = fs::read(&path).unwrap();
+        match spoil {
+            None => fs::remove_file(&path).unwrap(),
+            Some((from, to)) => {
+                fs::write(&path, String::from_utf8(bytes.clone()).unwrap().replacen(from, to, 1)).unwrap();
+                reseal(&model);
+            }
+        }
+        assert!(verify(&model).is_err(), "{file} {spoil:?}");
+        fs::write(&path, &bytes).unwrap();
+        reseal(&model);
+    }
+    verify(&model).unwrap();
 }

@@ -128,9 +128,10 @@ impl StderrProgress {
 
 impl Progress for StderrProgress {
     fn event(&self, event: Event<'_>) {
-        if let Event::Warning { message } = event {
-            self.warn(message);
-            return;
+        match event {
+            Event::Warning { message } => return self.warn(message),
+            Event::Note { message } => return self.say(message),
+            _ => {}
         }
         let mut state = self.state.lock().expect("no thread panics while it prints");
         match event {

@@ -195,6 +195,7 @@ fn describe(view: ViewKind) -> &'static str {
         ViewKind::Words => "words",
         ViewKind::Descriptions => "label descriptions",
         ViewKind::Rules => "keywords and patterns",
+        ViewKind::Metadata => "columns beside its text",
     }
 }
 

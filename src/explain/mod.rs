@@ -111,7 +111,7 @@ impl Classifier {
             let calibrated = self.see(&chunk, |features| topics.calibrated_logits(features))?;
             let predictions = self.predict_chunk(&chunk)?;
             let block = chunk.passages.as_ref().expect("passages were asked for");
-            let scores = topics.passage_scores(block.embeddings.view())?;
+            let scores = self.passage_scores(&chunk)?;
             let all: Vec<LabelId> = (0..topics.labels.len()).map(LabelId).collect();
             for (i, (article, prediction)) in chunk.articles.iter().zip(predictions).enumerate() {
                 let own = scores.slice(ndarray::s![block.offsets[i]..block.offsets[i + 1], ..]);

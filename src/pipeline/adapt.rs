@@ -108,7 +108,7 @@ impl Classifier {
             let calibrated = self.see(&chunk, |features| topics.calibrated_logits(features))?;
             parts.iter_mut().zip(calibrated).for_each(|(parts, logits)| parts.push(logits));
             if let Some(block) = chunk.passages.as_ref().filter(|_| with_evidence) {
-                let scores = topics.passage_scores(block.embeddings.view())?;
+                let scores = self.passage_scores(&chunk)?;
                 let all: Vec<_> = topics.labels.iter().map(|(id, _)| id).collect();
                 for (i, article) in chunk.articles.iter().enumerate() {
                     let own = scores.slice(ndarray::s![block.offsets[i]..block.offsets[i + 1], ..]);

@@ -5,13 +5,14 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
-use super::{PipelineError, TopicHead};
+use super::{Classifier, EmbeddedChunk, PipelineError, TopicHead, titled};
 use crate::data::Article;
-use crate::heads::Head;
+use crate::heads::multi_instance::Bags;
 use crate::labels::LabelId;
+use crate::text::TitledText;
 use crate::text::article_passages::{ArticlePassages, Field};
 use crate::text::passages::char_ranges;
-use crate::views::{View, ViewKind};
+use crate::views::Features;
 
 /// Passages named for one label at most.
 pub const MAX_EVIDENCE: usize = 3;
@@ -29,7 +30,7 @@ pub struct Evidence {
     pub end: usize,
     /// The passage itself.
     pub text: String,
-    /// The label's probability were there no more to read, 0 to 1.
+    /// The label's probability were this passage the whole article, 0 to 1.
     pub score: f64,
     /// Bytes of the field.
     #[serde(skip)]
@@ -37,19 +38,45 @@ pub struct Evidence {
 }
 
 impl TopicHead {
-    /// Probability of each label by a passage alone, `[n_passages, n_labels]`: by the view of passages, else by that of documents.
+    /// Probability of each label were a passage the whole article, `[n_passages, n_labels]`: all views judge it, but for columns, which are the
+    /// article's own.
+    ///
+    /// # Shapes
+    /// * `passages` `[n_passages, hidden_size]`, `texts` their words
     ///
     /// # Errors
     /// [`PipelineError::Head`] when passages are not as wide as those it was fitted to.
-    pub fn passage_scores(&self, passages: ArrayView2<f32>) -> Result<Array2<f64>, PipelineError> {
-        let place = |kind| self.views.iter().position(|view| view.kind() == kind);
-        let place = place(ViewKind::Passages).or(place(ViewKind::Document)).unwrap_or_default();
-        let logits = match &self.views[place] {
-            View::Passages(view) => view.passage_logits(passages)?,
-            _ => self.document().logits(passages)?,
-        };
-        let calibration = if self.views.len() == 1 { &self.calibration } else { &self.stack.calibrations()[place] };
-        Ok(calibration.probabilities(logits.view())?)
+    pub fn passage_scores(
+        &self,
+        passages: ArrayView2<f32>,
+        texts: &[TitledText<'_>],
+    ) -> Result<Array2<f64>, PipelineError> {
+        let n_passages = passages.nrows();
+        let offsets: Vec<usize> = (0..=n_passages).collect();
+        let n_columns = self.metadata().map_or(0, |view| view.columns().columns.len());
+        let metadata = vec![vec![None; n_columns]; n_passages];
+        let bags = Bags { passages, offsets: &offsets };
+        self.predict_proba(Features { embeddings: passages, texts, passages: Some(bags), metadata: &metadata })
+    }
+}
+
+impl Classifier {
+    /// The same for the passages of a chunk; none where they were not embedded.
+    ///
+    /// # Errors
+    /// As [`TopicHead::passage_scores`].
+    pub(crate) fn passage_scores(&self, chunk: &EmbeddedChunk) -> Result<Array2<f64>, PipelineError> {
+        let Some(block) = &chunk.passages else { return Ok(Array2::zeros((0, self.topics.labels.len()))) };
+        let texts: Vec<TitledText<'_>> = chunk
+            .articles
+            .iter()
+            .zip(&block.places)
+            .flat_map(|(article, found)| {
+                let text = titled(article);
+                (0..found.places.len()).map(move |i| TitledText::untitled(found.words(text, i)))
+            })
+            .collect();
+        self.topics.passage_scores(block.embeddings.view(), &texts)
     }
 }
 
@@ -103,7 +130,6 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::text::TitledText;
     use crate::text::passages::PassageSettings;
 
     fn article(text: &str) -> (Article, ArticlePassages) {

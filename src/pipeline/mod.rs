@@ -182,7 +182,7 @@ impl Classifier {
         embed_stream(&self.encoder, &self.settings_with_passages(), articles, progress, |chunk| {
             let mut predictions = self.predict_chunk(&chunk)?;
             if let Some(block) = &chunk.passages {
-                let scores = self.topics.passage_scores(block.embeddings.view())?;
+                let scores = self.passage_scores(&chunk)?;
                 for (i, (article, prediction)) in chunk.articles.iter().zip(&mut predictions).enumerate() {
                     let own = scores.slice(ndarray::s![block.offsets[i]..block.offsets[i + 1], ..]);
                     prediction.evidence = evidence(article, &block.places[i], own, &prediction.labels);

@@ -567,10 +567,11 @@ mod tests {
                         seen[begin..end].fill(true);
                     }
                 }
-                // Every letter is in a token, unless cut off; SentencePiece may take the first one for the mark of a word.
+                // Nearly every letter is in a token, unless cut off; some vocabularies take the first of a word for its mark.
                 let letters = joined.bytes().zip(&seen).filter(|(byte, _)| byte.is_ascii_alphanumeric());
-                let n_missing = letters.filter(|(_, seen)| !**seen).count();
-                assert_eq!(n_missing <= 1, long_text != LongText::Truncate, "{name}: {n_missing}");
+                let (n_letters, n_missing) =
+                    letters.fold((0, 0), |(n, missing), (_, seen)| (n + 1, missing + usize::from(!*seen)));
+                assert_eq!(20 * n_missing < n_letters, long_text != LongText::Truncate, "{name}: {n_missing}");
             }
         }
     }

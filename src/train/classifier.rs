@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::fit_views::{TrainingFeatures, fit_views};
 use super::gathered::Gathered;
-use super::little::{FEW_PER_LABEL, FewChoice, Little, MAX_UNLABELLED, fit_little};
+use super::little::{FewChoice, Little, MAX_UNLABELLED, fit_little};
 use super::{HeadSettings, TrainError};
 use crate::data::{Article, DataError, LabelledTargets, collect_targets};
 use crate::encoder::Encoder;
-use crate::labels::{LabelSet, Task};
+use crate::labels::{LabelSet, Targets, Task};
 use crate::pipeline::neighbours::Neighbours;
 use crate::pipeline::{
     Classifier, CrossValidation, DataRecord, EmbedSettings, PipelineError, TopicHead, TrainingRecord, embed_stream,
@@ -45,6 +45,8 @@ pub struct TrainSettings {
     pub paragraph_labels: Option<String>,
     /// Columns beside the text that are a view of their own.
     pub metadata: Vec<String>,
+    /// Whether no labelled article at all is meant, not a slip; labels must be given then, and the task is `single` unless it is too.
+    pub zero_shot: bool,
     /// When training goes by what labels mean and by unlabelled articles.
     pub few: FewChoice,
     /// Training articles that are kept to show those most like another: ids, titles, labels and embeddings.
@@ -60,6 +62,7 @@ impl Default for TrainSettings {
             task: None,
             paragraph_labels: Some(PARAGRAPH_LABELS.to_owned()),
             metadata: Vec::new(),
+            zero_shot: false,
             few: FewChoice::default(),
             n_neighbours: DEFAULT_NEIGHBOURS,
         }
@@ -171,11 +174,16 @@ impl Classifier {
         let encode = started.elapsed();
 
         let started = Instant::now();
-        let resolved = collect_targets(
-            gathered.known.iter().map(|(id, labels)| (id.as_str(), labels.as_deref())),
-            settings.labels.as_ref(),
-            settings.task,
-        )?;
+        let resolved = match &settings.labels {
+            Some(labels) if settings.zero_shot && gathered.known.is_empty() => {
+                no_targets(labels, settings.task.unwrap_or(Task::Single))
+            }
+            labels => collect_targets(
+                gathered.known.iter().map(|(id, labels)| (id.as_str(), labels.as_deref())),
+                labels.as_ref(),
+                settings.task,
+            )?,
+        };
         if settings.task.is_none() && looks_like_a_slip(&resolved) {
             progress.event(Event::Warning {
                 message: &format!(
@@ -198,7 +206,8 @@ impl Classifier {
             metadata_columns: &settings.metadata,
             metadata: &gathered.metadata,
         };
-        let fitted = if settings.few.is_few(resolved.targets.len(), labels.len()) {
+        let has_more = settings.labels.is_some() || n_unlabelled > 0;
+        let fitted = if settings.few.is_few(&resolved.targets, labels.len(), has_more) {
             let unlabelled = ArrayView2::from_shape((n_unlabelled, encoder.hidden_size()), &more)
                 .expect("every article has one embedding");
             let little = Little {
@@ -211,7 +220,7 @@ impl Classifier {
         } else {
             if n_unlabelled > 0 {
                 let message = format!(
-                    "{n_unlabelled} unlabelled articles are not used: with {FEW_PER_LABEL} labelled ones per label or more they bring nothing"
+                    "{n_unlabelled} unlabelled articles are not used: there are labelled ones enough; --few always uses them"
                 );
                 progress.event(Event::Warning { message: &message });
             }
@@ -279,6 +288,15 @@ fn describe(encoder: &Encoder, labels: &LabelSet) -> Result<DescriptionsHead, Tr
     let (ids, texts): (Vec<usize>, Vec<String>) = descriptions::texts(labels).into_iter().unzip();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     Ok(DescriptionsHead::new(encoder.encode(&texts)?, ids, labels.len())?)
+}
+
+/// The labels of no article.
+fn no_targets(labels: &LabelSet, task: Task) -> LabelledTargets {
+    let targets = match task {
+        Task::Single => Targets::Single(Vec::new()),
+        Task::Multi => Targets::Multi(Vec::new()),
+    };
+    LabelledTargets { labels: labels.clone(), targets, n_none: 0, n_one: 0, n_several: 0 }
 }
 
 /// Share of the articles with other than one label below which a multi-label task looks like a single-label one with a few slips,

@@ -120,7 +120,7 @@ struct Candidate {
 /// Fits every view that the settings name, on the same folds, and puts them together by their out-of-fold logits.
 ///
 /// Where the data is too small to hold articles out, the document's embedding is the only view. A view that would get no weight in the stack
-/// is left out, and passages if held-out articles are hardly judged better with them. Warnings tell so. The vocabulary of the
+/// is left out, and passages if held-out articles are hardly judged better with them. Notes tell so. The vocabulary of the
 /// words is made of all articles, held out or not; it knows no labels.
 ///
 /// # Errors
@@ -220,9 +220,9 @@ impl Judge<'_> {
             if with > (1.0 - MIN_PASSAGES_GAIN) * without {
                 candidates.retain(|candidate| !is_passages(candidate));
                 let message = format!(
-                    "the passages of the articles are left out: held-out log-loss {with:.4} with them, {without:.4} without"
+                    "passages are left out: they change held-out log-loss from {without:.4} to {with:.4}, which is not worth their time"
                 );
-                progress.event(Event::Warning { message: &message });
+                progress.event(Event::Note { message: &message });
             }
         }
         let fit = |candidates: &[Candidate]| {
@@ -238,7 +238,7 @@ impl Judge<'_> {
             let stays = weight.next().is_none_or(|weight| *weight > 0.0) || kind == ViewKind::Document;
             if !stays {
                 let message = format!("the {} view adds nothing to the others: it is left out", kind.name());
-                progress.event(Event::Warning { message: &message });
+                progress.event(Event::Note { message: &message });
             }
             stays
         });

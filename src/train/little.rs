@@ -12,9 +12,12 @@ use crate::progress::{Event, Progress};
 use crate::views::View;
 use crate::views::stack::Stack;
 
-/// Labelled articles per label, on average, below which training goes by what labels mean and by unlabelled articles as well, and does not
-/// hold articles out.
-pub const FEW_PER_LABEL: usize = 20;
+/// Labelled articles per label, on average, below which training goes by what labels mean and by unlabelled articles as well, where it is
+/// given either, and does not hold articles out.
+const FEW_PER_LABEL: usize = 16;
+
+/// The same where articles have several labels: one article then says something of each.
+const FEW_PER_LABEL_OF_SEVERAL: usize = 8;
 
 /// Unlabelled articles that are used at most, from the start of their files: more teach hardly anything and take memory.
 pub const MAX_UNLABELLED: usize = 50_000;
@@ -23,7 +26,7 @@ pub const MAX_UNLABELLED: usize = 50_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FewChoice {
-    /// Where there are fewer than [`FEW_PER_LABEL`] articles per label.
+    /// Where labels or unlabelled articles are given and there are fewer than 16 articles per label, or 8 where articles have several.
     #[default]
     Auto,
     Always,
@@ -31,11 +34,16 @@ pub enum FewChoice {
 }
 
 impl FewChoice {
-    /// Whether these labelled articles are few. None are always few.
-    pub(super) fn is_few(self, n_labelled: usize, n_labels: usize) -> bool {
-        n_labelled == 0
+    /// Whether these articles are few, `has_more` if labels were described or there are unlabelled articles. None at all are always few.
+    pub(super) fn is_few(self, targets: &Targets, n_labels: usize, has_more: bool) -> bool {
+        let limit = match targets.task() {
+            Task::Single => FEW_PER_LABEL,
+            Task::Multi => FEW_PER_LABEL_OF_SEVERAL,
+        };
+        let n_positive: usize = targets.support(n_labels).iter().sum();
+        targets.is_empty()
             || match self {
-                Self::Auto => n_labelled < FEW_PER_LABEL * n_labels,
+                Self::Auto => has_more && n_positive < limit * n_labels,
                 Self::Always => true,
                 Self::Never => false,
             }
@@ -81,7 +89,7 @@ pub(super) fn fit_little(
         },
         shares.join(", ")
     );
-    progress.event(Event::Warning { message: &message });
+    progress.event(Event::Note { message: &message });
     let threshold = match aim {
         Aim::Fixed(threshold) => threshold,
         _ => 0.5,
@@ -104,10 +112,16 @@ pub(super) fn fit_little(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::labels::LabelId;
 
     #[test]
-    fn few_is_fewer_than_twenty_a_label() {
-        assert!(FewChoice::Auto.is_few(79, 4) && !FewChoice::Auto.is_few(80, 4));
-        assert!(FewChoice::Never.is_few(0, 4) && !FewChoice::Never.is_few(1, 4) && FewChoice::Always.is_few(500, 4));
+    fn few_depends_on_the_labels_and_on_what_else_there_is() {
+        let single = |n| Targets::Single((0..n).map(|i| LabelId(i % 4)).collect());
+        assert!(FewChoice::Auto.is_few(&single(63), 4, true) && !FewChoice::Auto.is_few(&single(64), 4, true));
+        assert!(!FewChoice::Auto.is_few(&single(8), 4, false), "nothing else to go by");
+        let several = |n| Targets::Multi((0..n).map(|_| vec![LabelId(0), LabelId(1)]).collect());
+        assert!(FewChoice::Auto.is_few(&several(15), 4, true) && !FewChoice::Auto.is_few(&several(16), 4, true));
+        assert!(FewChoice::Never.is_few(&single(0), 4, true) && !FewChoice::Never.is_few(&single(4), 4, true));
+        assert!(FewChoice::Always.is_few(&single(500), 4, false));
     }
 }

@@ -22,7 +22,7 @@ const QUICK: [&str; 2] = ["--max-windows", "3"];
 fn the_model_is_the_same_byte_for_byte_on_any_number_of_threads_and_again() {
     let place = Place::new();
     place.write("train.jsonl", real_articles().concat());
-    for (views, n_files) in [("document", 4), ("document,words", 5)] {
+    for (views, n_files) in [("document", 5), ("document,words", 6), ("document,passages,descriptions", 7)] {
         let train = |output: &str, threads: &str| {
             let output = format!("{views}-{output}");
             let mut args = vec!["train", "train.jsonl", "--encoder", ENCODER, "-o", &output, "--threads", threads];

@@ -10,6 +10,7 @@ use crate::bundle::manifest::Manifest;
 use crate::bundle::verify;
 use crate::cli::exit::Outcome;
 use crate::cli::printer;
+use crate::views::ViewKind;
 
 /// Show what a saved classifier is.
 ///
@@ -77,11 +78,19 @@ fn describe(manifest: &Manifest) -> String {
          data hash SHA-256 {}\n",
         data.counts.n_articles, data.n_without_labels, data.counts.n_long, data.counts.n_cut, data.sha256,
     ));
-    if let (Some(words), Some(stack)) = (&manifest.words, &manifest.stack) {
-        text.push_str(&format!(
-            "views     document, weight {:.2}; words, weight {:.2}: {} terms, C = {}\n",
-            stack.weights[0], stack.weights[1], words.n_terms, words.strength
-        ));
+    if let Some(stack) = &manifest.stack {
+        let views: Vec<String> = manifest
+            .view_kinds()
+            .into_iter()
+            .zip(&stack.weights)
+            .map(|(kind, weight)| match (kind, &manifest.words) {
+                (ViewKind::Words, Some(words)) => {
+                    format!("words, weight {weight:.2}: {} terms, C = {}", words.n_terms, words.strength)
+                }
+                _ => format!("{}, weight {weight:.2}", kind.name()),
+            })
+            .collect();
+        text.push_str(&format!("views     {}\n", views.join("; ")));
     }
     match &manifest.training.cross_validation {
         Some(cv) => text.push_str(&format!(
@@ -90,10 +99,7 @@ fn describe(manifest: &Manifest) -> String {
             cv.n_folds,
             printer::report(&cv.report)
         )),
-        None => text.push_str(&format!(
-            "head      logistic regression, C = {}; too few articles for cross-validation\n",
-            manifest.head.strength
-        )),
+        None => text.push_str("head      linear; too few articles for cross-validation\n"),
     }
     text
 }

@@ -96,7 +96,8 @@ pub struct TrainFlags {
     /// Articles without labels, to learn from where labelled ones are few; may be repeated
     #[arg(long, value_name = "DATA", help_heading = "Few labelled articles")]
     unlabelled: Vec<String>,
-    /// Whether to go by what labels mean and by unlabelled articles: auto does below 20 labelled articles per label [default: auto]
+    /// Whether to go by what labels mean and by unlabelled articles: auto does where either is given and a label has fewer
+    /// than 16 labelled articles on average, 8 where articles have several labels [default: auto]
     #[arg(
         long,
         value_enum,
@@ -270,6 +271,7 @@ impl TrainFlags {
                 None => Some(PARAGRAPH_LABELS.to_owned()),
             },
             metadata: self.metadata.clone(),
+            zero_shot: self.data.data.is_empty() && self.labels.is_some(),
             few: match self.few {
                 None | Some(FewArg::Auto) => FewChoice::Auto,
                 Some(FewArg::Always) => FewChoice::Always,
@@ -312,7 +314,6 @@ impl TrainCommand {
         let session = Session::new(&flags.run)?;
         let mut ids = DuplicateIds::default();
         let mut known = settings.labels.clone().map(check_labels);
-        let is_zero_shot = flags.data.data.is_empty() && flags.labels.is_some();
         let unlabelled = match flags.unlabelled.is_empty() {
             true => None,
             false => {
@@ -320,7 +321,7 @@ impl TrainCommand {
                 Some(session.open_input(&data, |articles| articles)?)
             }
         };
-        let labelled = if is_zero_shot {
+        let labelled = if settings.zero_shot {
             None
         } else {
             Some(session.open_input(&flags.data, |articles| {
@@ -378,7 +379,12 @@ fn summary(classifier: &Classifier) -> String {
         record.strength
     );
     if record.cross_validation.is_none() {
-        return format!("{head}; too few articles for cross-validation\n");
+        return format!(
+            "{} articles, {} labels, {}; too few articles for cross-validation\n",
+            record.data.counts.n_articles,
+            classifier.labels().len(),
+            classifier.topics.task()
+        );
     }
     if let Some(strength) = record.words_strength {
         head.push_str(&format!(", of the words {strength}"));
