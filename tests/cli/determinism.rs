@@ -22,7 +22,7 @@ const QUICK: [&str; 2] = ["--max-windows", "3"];
 fn the_model_is_the_same_byte_for_byte_on_any_number_of_threads_and_again() {
     let place = Place::new();
     place.write("train.jsonl", real_articles().concat());
-    for (views, n_files) in [("document", 5), ("document,words", 6), ("document,passages,descriptions", 7)] {
+    for views in ["document", "document,words", "document,passages,words,descriptions"] {
         let train = |output: &str, threads: &str| {
             let output = format!("{views}-{output}");
             let mut args = vec!["train", "train.jsonl", "--encoder", ENCODER, "-o", &output, "--threads", threads];
@@ -31,7 +31,6 @@ fn the_model_is_the_same_byte_for_byte_on_any_number_of_threads_and_again() {
             files_of(&place.path(&output))
         };
         let first = train("first", "1");
-        assert_eq!(first.len(), n_files);
         assert_eq!(first, train("again", "1"));
         assert_eq!(first, train("two", "2"));
         assert_eq!(first, train("five", "5"));

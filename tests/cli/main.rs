@@ -16,3 +16,4 @@ mod formats;
 mod real_encoder;
 #[cfg(target_os = "linux")]
 mod signals;
+mod views;
