@@ -97,13 +97,12 @@ impl<'a> Tensors<'a> {
         let fits = view.shape().len() == expected.len()
             && view.shape().iter().zip(expected).all(|(found, expected)| expected.is_none_or(|n| n == *found));
         if view.dtype() != dtype || !fits {
+            let sizes: Vec<String> = expected.iter().map(|n| n.map_or("any".to_owned(), |n| n.to_string())).collect();
             return Err(BundleError::TensorShape {
                 path: self.path.to_owned(),
                 tensor,
-                expected_dtype: format!("{dtype:?}"),
-                expected: expected.iter().map(|n| n.map_or("any".to_owned(), |n| n.to_string())).collect(),
-                found: view.shape().to_vec(),
-                found_dtype: format!("{:?}", view.dtype()),
+                expected: format!("{dtype:?} [{}]", sizes.join(", ")),
+                found: format!("{:?} {:?}", view.dtype(), view.shape()),
             });
         }
         Ok(view)

@@ -92,15 +92,8 @@ pub enum BundleError {
         #[source]
         source: safetensors::SafeTensorError,
     },
-    #[error("tensor `{tensor}` in {} is {found_dtype} {found:?}, expected {expected_dtype} [{}]", .path.display(), .expected.join(", "))]
-    TensorShape {
-        path: PathBuf,
-        tensor: &'static str,
-        expected_dtype: String,
-        expected: Vec<String>,
-        found: Vec<usize>,
-        found_dtype: String,
-    },
+    #[error("tensor `{tensor}` in {} is {found}, expected {expected}", .path.display())]
+    TensorShape { path: PathBuf, tensor: &'static str, expected: String, found: String },
     #[error("the training articles in {} are not usable", .path.display())]
     Articles {
         path: PathBuf,

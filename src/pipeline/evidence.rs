@@ -120,7 +120,8 @@ fn passage(article: &Article, found: &ArticlePassages, passage_idx: usize, score
         start: chars.start,
         end: chars.end,
         text: field[place.range.clone()].to_owned(),
-        score,
+        // As many digits as other probabilities are written with.
+        score: (score * 1e6).round() / 1e6,
         range: place.range.clone(),
     }
 }

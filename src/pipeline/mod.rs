@@ -2,7 +2,7 @@
 //!
 //! * [`adapt`]: a batch from elsewhere judged as a whole
 //! * [`embed`]: a stream of articles to embeddings
-//! * [`evidence`]: the passages that carry a label
+//! * [`mod@evidence`]: the passages that carry a label
 //! * [`neighbours`]: training articles that are most like another
 //! * [`topics`]: embedded articles to labels
 

@@ -21,7 +21,7 @@ fn long_articles(n: usize) -> String {
         let mut labels = vec![first];
         let mut text = sentence(first);
         let mut gold = vec![vec![first]];
-        if i % 3 == 0 {
+        if i.is_multiple_of(3) {
             labels.push(second);
             text = format!("{text}\n\n{}", sentence(second));
             gold.push(vec![second]);
