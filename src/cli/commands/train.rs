@@ -27,12 +27,14 @@ use crate::views::ViewKind;
 
 /// Fit a classifier on labelled articles and save it.
 ///
-/// Each article is turned into an embedding once, and its words are counted. The strengths of both heads, their weights,
-/// calibration and the threshold of every label are chosen by cross-validation. Prints what cross-validation found.
+/// Each article goes through the encoder once and is then seen in several ways: as a whole, by passages, by words, by what labels mean.
+/// Strengths, the weights of these views, calibration and the threshold of every label are chosen by cross-validation. Prints what
+/// cross-validation found.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   topicwire train data/diplomacy/train.jsonl -o model
-  topicwire train news.csv --text-column body --label-column topics -o model --aim 'precision>=0.9'")]
+  topicwire train news.csv --text-column body --label-column topics -o model --aim 'precision>=0.9'
+  topicwire train few.jsonl --labels labels.json --unlabelled more.jsonl -o model")]
 pub struct TrainCommand {
     #[command(flatten)]
     flags: TrainFlags,
@@ -51,7 +53,8 @@ pub struct TrainFlags {
     /// Replace the model that is there
     #[arg(long, help_heading = "Output")]
     overwrite: bool,
-    /// JSON list of {"label", "description"}: the labels, their order and what they mean
+    /// JSON list of {"label", "description", "examples", "keywords", "patterns"}, only the first needed: the labels, their order,
+    /// what they mean and what hints at them; without DATA nothing else is learned from
     #[arg(long, value_name = "FILE", help_heading = "Head")]
     labels: Option<PathBuf>,
     /// Whether an article has exactly one label or any number [default: told by the data]
