@@ -20,7 +20,7 @@ impl Encoder {
     /// Returns `[n_texts, hidden_size]`.
     ///
     /// # Errors
-    /// As [`TextTokenizer::tokenize`] and [`Encoder::encode_windows`].
+    /// As [`TextTokenizer::tokenize`](crate::text::TextTokenizer::tokenize) and [`Encoder::encode_windows`].
     pub fn encode(&self, texts: &[&str]) -> Result<Array2<f32>, EncoderError> {
         let articles: Vec<TitledText<'_>> = texts.iter().map(|text| TitledText::untitled(text)).collect();
         let settings = WindowSettings { long_text: LongText::Truncate, ..Default::default() };
@@ -39,7 +39,7 @@ impl Encoder {
     /// Returns `[windows.len(), hidden_size]`, in the order of `windows`.
     ///
     /// # Errors
-    /// As [`Executor::hidden_states`]; [`EncoderError::Interrupted`] when `progress` says to stop.
+    /// As [`Executor::hidden_states`](super::Executor::hidden_states); [`EncoderError::Interrupted`] when `progress` says to stop.
     pub fn encode_windows(
         &self,
         windows: &[Vec<u32>],
