@@ -239,6 +239,24 @@ impl WindowArgs {
     }
 }
 
+/// A batch judged as a whole.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct ShiftArgs {
+    /// Judge all articles as one batch from elsewhere: by how frequent labels are in it (frequencies), by bringing its logits to where those of
+    /// training lay (standardise), or both; holds ids and probabilities of the whole batch in memory [alone: frequencies]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "frequencies",
+        help_heading = "Output"
+    )]
+    pub prior_shift: Option<PriorShiftArg>,
+}
+
 /// What is put right about a batch from elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -17,7 +17,7 @@ use crate::encoder::{Encoder, EncoderError, EncoderSettings, ExecutorChoice};
 use crate::progress::Progress;
 
 /// Where `--on-error skip` writes unless told otherwise.
-const REJECTS_FILE: &str = "rejects.jsonl";
+pub const REJECTS_FILE: &str = "rejects.jsonl";
 /// Rejected rows that are shown one by one; the others are in the rejects file.
 const MAX_SHOWN_REJECTS: u64 = 5;
 /// The encoder where none is named.
@@ -148,6 +148,11 @@ impl Rejected {
     /// How many there are so far.
     pub fn count(&self) -> u64 {
         self.n_rows.load(Ordering::Relaxed)
+    }
+
+    /// Where they are, for messages.
+    pub fn place(&self) -> String {
+        self.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
     }
 
     /// Says how many rows came in and what became of them; the exit status says so too.

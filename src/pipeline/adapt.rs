@@ -86,7 +86,7 @@ impl Classifier {
     /// Judges all articles of a stream together. Holds all but their texts in memory.
     ///
     /// # Errors
-    /// As [`embed_stream`] and [`TopicHead::adapt`].
+    /// As [`embed_stream`] and [`TopicHead::adapt`]; [`PipelineError::NoFrequencies`].
     pub fn predict_adapted<I>(
         &self,
         articles: I,
@@ -98,6 +98,9 @@ impl Classifier {
         I: IntoIterator<Item = Result<Article, DataError>>,
         I::IntoIter: Send + 'static,
     {
+        if shift != PriorShift::Standardise && self.record.data.counts.n_articles == 0 {
+            return Err(PipelineError::NoFrequencies);
+        }
         let settings = if with_evidence { self.settings_with_passages() } else { self.settings.clone() };
         let topics = &self.topics;
         let n_labels = topics.labels.len();
@@ -127,6 +130,7 @@ impl Classifier {
         };
         let calibrated: Vec<Array2<f64>> = parts.iter().map(whole).collect();
         let plain = topics.decide(topics.probabilities_of(&calibrated)?.view())?;
+        // Without any nothing is asked of the shares, as was checked.
         let n_articles = self.record.data.counts.n_articles.max(1) as f64;
         let training_shares: Vec<f64> = self.record.data.support.iter().map(|&n| n as f64 / n_articles).collect();
         let (probabilities, frequencies) = topics.adapt(&calibrated, &training_shares, shift)?;

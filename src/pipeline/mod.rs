@@ -52,6 +52,10 @@ pub enum PipelineError {
         "the model does not remember where its training logits lay, which a shift of scale is measured by; train it again"
     )]
     NoMoments,
+    #[error(
+        "the model was trained without labelled articles, so it knows no frequencies that a batch could differ from"
+    )]
+    NoFrequencies,
     #[error("interrupted")]
     Interrupted,
     /// The receiver of the results failed; the work stopped there.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ndarray::ArrayView2;
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -152,6 +152,11 @@ impl Classifier {
             })
         };
         let wants = |kind| settings.head.views.contains(&kind);
+        // Before long work: a pattern may be none. Only labels that were given have any.
+        let rules = match &settings.labels {
+            Some(labels) if wants(ViewKind::Rules) => Rules::new(labels)?,
+            _ => None,
+        };
         let keeps_texts = wants(ViewKind::Words) || wants(ViewKind::Rules);
         let embed = EmbedSettings {
             passages: wants(ViewKind::Passages).then(|| settings.embed.passages.clone().unwrap_or_default()),
@@ -162,16 +167,9 @@ impl Classifier {
         let counts = embed_stream(&encoder, &embed, hashed, progress, |chunk| {
             gathered.add(chunk).map_err(|error| PipelineError::Sink(Box::new(error)))
         })?;
-        let mut more: Vec<f32> = Vec::new();
-        let plain = EmbedSettings { passages: None, ..embed.clone() };
-        let unlabelled = unlabelled.into_iter().take(MAX_UNLABELLED);
-        let n_unlabelled = embed_stream(&encoder, &plain, unlabelled, progress, |chunk| {
-            more.extend(chunk.embeddings.iter());
-            Ok(())
-        })?
-        .n_articles as usize;
         progress.event(Event::Finished);
-        let encode = started.elapsed();
+        let encode_labelled = started.elapsed();
+        let mut encode = encode_labelled;
 
         let started = Instant::now();
         let resolved = match &settings.labels {
@@ -194,7 +192,6 @@ impl Classifier {
         }
         let labels = &resolved.labels;
         let descriptions = if wants(ViewKind::Descriptions) { Some(describe(&encoder, labels)?) } else { None };
-        let rules = if wants(ViewKind::Rules) { Rules::new(labels)? } else { None };
         let passage_targets = gathered.passage_targets(labels)?;
         let features = TrainingFeatures {
             embeddings: gathered.embeddings(encoder.hidden_size()),
@@ -206,27 +203,28 @@ impl Classifier {
             metadata_columns: &settings.metadata,
             metadata: &gathered.metadata,
         };
-        let has_more = settings.labels.is_some() || n_unlabelled > 0;
+        let mut unlabelled = unlabelled.into_iter().peekable();
+        let has_more = settings.labels.is_some() || unlabelled.peek().is_some();
         let fitted = if settings.few.is_few(&resolved.targets, labels.len(), has_more) {
-            let unlabelled = ArrayView2::from_shape((n_unlabelled, encoder.hidden_size()), &more)
-                .expect("every article has one embedding");
+            let began = Instant::now();
+            let more = embed_unlabelled(&encoder, &embed, unlabelled, progress)?;
+            encode += began.elapsed();
             let little = Little {
                 labelled: features.embeddings,
                 targets: &resolved.targets,
                 anchors: descriptions.as_ref().map(DescriptionsHead::directions),
-                unlabelled,
+                unlabelled: more.view(),
             };
             fit_little(&little, labels, settings.head.aim, settings.head.seed, progress)?
         } else {
-            if n_unlabelled > 0 {
-                let message = format!(
-                    "{n_unlabelled} unlabelled articles are not used: there are labelled ones enough; --few always uses them"
-                );
-                progress.event(Event::Warning { message: &message });
+            if unlabelled.peek().is_some() {
+                let message =
+                    "unlabelled articles are not read: there are labelled ones enough; --few always uses them";
+                progress.event(Event::Warning { message });
             }
             fit_views(&features, &resolved.targets, labels, &head_settings, progress)?
         };
-        let fit = started.elapsed();
+        let fit = started.elapsed().saturating_sub(encode - encode_labelled);
 
         let cross_validation = match fitted.cv {
             None => None,
@@ -281,6 +279,32 @@ impl Classifier {
         };
         Ok((classifier, TrainTimings { encode, fit }))
     }
+}
+
+/// Embeddings of articles without labels, `[n_articles, hidden_size]`; those behind the first 50,000 are not read, and a warning says so.
+fn embed_unlabelled<U>(
+    encoder: &Encoder,
+    embed: &EmbedSettings,
+    articles: U,
+    progress: &dyn Progress,
+) -> Result<Array2<f32>, TrainError>
+where
+    U: Iterator<Item = Result<Article, DataError>> + Send + 'static,
+{
+    let plain = EmbedSettings { passages: None, ..embed.clone() };
+    let mut rows: Vec<f32> = Vec::new();
+    progress.event(Event::Started { stage: "encoding unlabelled", total: None });
+    let counts = embed_stream(encoder, &plain, articles.take(MAX_UNLABELLED), progress, |chunk| {
+        rows.extend(chunk.embeddings.iter());
+        Ok(())
+    })?;
+    progress.event(Event::Finished);
+    let n_articles = counts.n_articles as usize;
+    if n_articles == MAX_UNLABELLED {
+        let message = format!("unlabelled articles behind the first {MAX_UNLABELLED} are not read");
+        progress.event(Event::Warning { message: &message });
+    }
+    Ok(Array2::from_shape_vec((n_articles, encoder.hidden_size()), rows).expect("every article has one embedding"))
 }
 
 /// Embeds what the labels mean.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{DONE, ENCODER, FAILED, Place, articles, rows};
+use crate::support::{DONE, ENCODER, FAILED, Place, ROWS_REJECTED, articles, rows};
 
 const LABELS: &str = r#"[{"label": "defense", "description": "Armies and arms.", "keywords": ["tanks", "frigate"]},
     {"label": "trade", "examples": ["A tariff deal was signed."], "patterns": ["(?i)tariff|grain"]}]"#;
@@ -124,6 +124,30 @@ fn no_labelled_article_is_needed() {
     place.write("few.jsonl", long_articles(4));
     let few = ["train", "few.jsonl", "--labels", "labels.json", "--encoder", ENCODER, "-o", "few"];
     place.run(&few).expect(DONE).says("few labelled articles (4), so the head goes by what the labels mean as well");
+}
+
+#[test]
+fn rejected_rows_of_both_inputs_are_kept() {
+    let place = place();
+    place.write("few.jsonl", long_articles(4) + "{broken\n");
+    place.write("more.jsonl", articles(8) + "{broken too\n");
+    let args = ["train", "few.jsonl", "--unlabelled", "more.jsonl", "--labels", "labels.json", "--encoder", ENCODER];
+    let run = place.run(&[&args[..], &["-o", "few", "--on-error", "skip"]].concat()).expect(ROWS_REJECTED);
+    run.says("1 row of the unlabelled articles rejected: see unlabelled-rejects.jsonl");
+    for (file, row) in [("rejects.jsonl", "{broken"), ("unlabelled-rejects.jsonl", "{broken too")] {
+        let rejects = rows(&place.read_text(file));
+        assert_eq!((rejects.len(), rejects[0].to_string().contains(row)), (1, true), "{file}: {rejects:?}");
+    }
+}
+
+#[test]
+fn a_model_without_labelled_articles_knows_no_frequencies() {
+    let place = place();
+    place.run(&["train", "--labels", "labels.json", "--encoder", ENCODER, "-o", "zero"]).expect(DONE);
+    place
+        .run(&["predict", "zero", "train.jsonl", "--prior-shift"])
+        .expect(FAILED)
+        .says("the model was trained without labelled articles, so it knows no frequencies");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::predict::{open_classifier, say_shift};
 use super::train::say_long;
-use crate::cli::args::{DataArgs, PriorShiftArg, RunArgs};
+use crate::cli::args::{DataArgs, RunArgs, ShiftArgs};
 use crate::cli::config;
 use crate::cli::exit::Outcome;
 use crate::cli::output::{Compression, OutputFile, Target};
@@ -72,18 +72,9 @@ pub struct EvaluateFlags {
     /// a column `paragraph_labels`; reads every article again twice for each of its labels
     #[arg(long, help_heading = "Output")]
     evidence: bool,
-    /// Judge all articles as one batch from elsewhere: by how frequent labels are in it (frequencies), by bringing its logits to where those of
-    /// training lay (standardise), or both; holds ids and probabilities of the whole batch in memory [alone: frequencies]
-    #[arg(
-        long,
-        value_enum,
-        value_name = "HOW",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "frequencies",
-        help_heading = "Output"
-    )]
-    prior_shift: Option<PriorShiftArg>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    shift: ShiftArgs,
     #[command(flatten)]
     #[serde(flatten)]
     run: RunArgs,
@@ -93,7 +84,7 @@ impl EvaluateCommand {
     pub fn run(self) -> anyhow::Result<Outcome> {
         let flags = config::layer_run(&self.flags, |flags| &mut flags.run, "evaluate")?;
         ensure!(
-            !(flags.evidence && flags.prior_shift.is_some()),
+            !(flags.evidence && flags.shift.prior_shift.is_some()),
             "--evidence is measured article by article, --prior-shift on all together: ask for one of them"
         );
         let gates = flags
@@ -135,7 +126,7 @@ impl EvaluateCommand {
             }
             Ok(())
         };
-        let counts = session.install(|| match flags.prior_shift {
+        let counts = session.install(|| match flags.shift.prior_shift {
             None => classifier.predict_stream(rows, progress, note),
             Some(shift) => {
                 let batch = classifier.predict_adapted(rows, shift.into(), false, progress)?;
@@ -178,7 +169,7 @@ impl EvaluateCommand {
             )
         })?;
 
-        if flags.prior_shift.is_some() {
+        if flags.shift.prior_shift.is_some() {
             progress.say(alone(&plain, &resolved.targets, n_labels, &report));
         }
         let evidence = if flags.evidence {

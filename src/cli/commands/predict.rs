@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::train::say_long;
 use crate::bundle::OpenOptions;
 use crate::calibration::thresholds::Thresholds;
-use crate::cli::args::{DataArgs, PriorShiftArg, RunArgs};
+use crate::cli::args::{DataArgs, RunArgs, ShiftArgs};
 use crate::cli::config;
 use crate::cli::exit::Outcome;
 use crate::cli::output::{PredictionFormat, PredictionRow, Target, prediction_writer};
@@ -56,18 +56,9 @@ pub struct PredictFlags {
     /// Add for each assigned label the passages that carry it, with the characters where they stand; JSON Lines only
     #[arg(long, help_heading = "Output")]
     evidence: bool,
-    /// Judge all articles as one batch from elsewhere: by how frequent labels are in it (frequencies), by bringing its logits to where those of
-    /// training lay (standardise), or both; holds ids and probabilities of the whole batch in memory [alone: frequencies]
-    #[arg(
-        long,
-        value_enum,
-        value_name = "HOW",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "frequencies",
-        help_heading = "Output"
-    )]
-    prior_shift: Option<PriorShiftArg>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    shift: ShiftArgs,
     #[command(flatten)]
     #[serde(flatten)]
     run: RunArgs,
@@ -110,7 +101,7 @@ impl PredictCommand {
             writer.flush().map_err(|error| PipelineError::Sink(Box::new(error)))
         };
         let counts = session.install(|| {
-            if let Some(shift) = flags.prior_shift {
+            if let Some(shift) = flags.shift.prior_shift {
                 let batch = classifier.predict_adapted(rows, shift.into(), flags.evidence, progress)?;
                 say_shift(progress, &classifier, &batch);
                 let counts = batch.counts;

@@ -12,7 +12,7 @@ use crate::cli::args::{DataArgs, PrecisionArg, RunArgs, WindowArgs};
 use crate::cli::config;
 use crate::cli::exit::Outcome;
 use crate::cli::printer;
-use crate::cli::session::{DEFAULT_ENCODER, Session};
+use crate::cli::session::{DEFAULT_ENCODER, REJECTS_FILE, Session};
 use crate::data::{DuplicateIds, check_labels, read_label_file};
 use crate::encoder::{Depth, EncoderSettings};
 use crate::heads::logistic::ClassWeight;
@@ -320,7 +320,12 @@ impl TrainCommand {
         let unlabelled = match flags.unlabelled.is_empty() {
             true => None,
             false => {
-                let data = DataArgs { data: flags.unlabelled.clone(), ..flags.data.clone() };
+                // A file of rejects of their own, or one of the two would overwrite the other's.
+                let rejects = flags.data.rejects.clone().unwrap_or_else(|| REJECTS_FILE.into());
+                let mut name = std::ffi::OsString::from("unlabelled-");
+                name.push(rejects.file_name().unwrap_or_default());
+                let rejects = Some(rejects.with_file_name(name));
+                let data = DataArgs { data: flags.unlabelled.clone(), rejects, ..flags.data.clone() };
                 Some(session.open_input(&data, |articles| articles)?)
             }
         };
@@ -365,47 +370,38 @@ impl TrainCommand {
         say_long(progress, &data.counts);
         printer::print(&summary(&classifier))?;
         printer::print(&format!("\nmodel saved in {}\n", output.display()))?;
-        if let Some(rejected) = more_rejected.filter(|rejected| rejected.count() > 0) {
-            progress.warn(format!("{} of the unlabelled articles rejected", printer::counted(rejected.count(), "row")));
+        let outcome = rejected.map_or(Outcome::Done, |rejected| rejected.conclude(data.counts.n_articles, progress));
+        match more_rejected.filter(|rejected| rejected.count() > 0) {
+            None => Ok(outcome),
+            Some(rejected) => {
+                let n_rejected = printer::counted(rejected.count(), "row");
+                progress.warn(format!("{n_rejected} of the unlabelled articles rejected: see {}", rejected.place()));
+                Ok(Outcome::RowsRejected)
+            }
         }
-        Ok(rejected.map_or(Outcome::Done, |rejected| rejected.conclude(data.counts.n_articles, progress)))
     }
 }
 
 fn summary(classifier: &Classifier) -> String {
-    let record = &classifier.record;
-    let mut head = format!(
-        "{} articles, {} labels, {}; strength C = {}",
-        record.data.counts.n_articles,
-        classifier.labels().len(),
-        classifier.topics.task(),
-        record.strength
-    );
-    if record.cross_validation.is_none() {
-        return format!(
-            "{} articles, {} labels, {}; too few articles for cross-validation\n",
-            record.data.counts.n_articles,
-            classifier.labels().len(),
-            classifier.topics.task()
-        );
-    }
-    if let Some(strength) = record.words_strength {
-        head.push_str(&format!(", of the words {strength}"));
-    }
-    if classifier.topics.views.len() > 1 {
-        let weights: Vec<String> = classifier
-            .topics
-            .views
-            .iter()
-            .zip(classifier.topics.stack.weights())
-            .map(|(view, weight)| format!("{} {weight:.2}", view.kind().name()))
-            .collect();
-        head.push_str(&format!("; weights: {}", weights.join(", ")));
-    }
-    match &record.cross_validation {
-        Some(cv) => format!("{head}; {}-fold cross-validation:\n\n{}", cv.n_folds, printer::report(&cv.report)),
-        None => head,
-    }
+    let (record, topics) = (&classifier.record, &classifier.topics);
+    let head = format!("{} articles, {} labels, {}", record.data.counts.n_articles, topics.labels.len(), topics.task());
+    let Some(cv) = &record.cross_validation else {
+        return format!("{head}; too few articles for cross-validation\n");
+    };
+    let words = record.words_strength.map(|strength| format!(", of the words {strength}")).unwrap_or_default();
+    let weights: Vec<String> = topics
+        .views
+        .iter()
+        .zip(topics.stack.weights())
+        .map(|(view, weight)| format!("{} {weight:.2}", view.kind().name()))
+        .collect();
+    let weights = if weights.len() > 1 { format!("; weights: {}", weights.join(", ")) } else { String::new() };
+    format!(
+        "{head}; strength C = {}{words}{weights}; {}-fold cross-validation:\n\n{}",
+        record.strength,
+        cv.n_folds,
+        printer::report(&cv.report)
+    )
 }
 
 /// Says how many articles did not fit into one window: nothing is cut in silence.
