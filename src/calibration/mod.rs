@@ -3,11 +3,13 @@
 //! * [`temperature`]: one factor for all logits of a soft-max
 //! * [`platt`]: a line per label before its sigmoid
 //! * [`thresholds`]: from which probability a label is assigned
+//! * [`contract`]: thresholds that keep a promise, and what is left for a person
 //! * [`shift`]: probabilities for a batch whose labels are more or less frequent than in training
 //! * [`restandardise`]: logits of texts from elsewhere, brought back to where they were in training
 //!
 //! All but the shift are fitted on out-of-fold logits: on the articles that trained it, a head is surer than it should be.
 
+pub mod contract;
 pub mod platt;
 pub mod restandardise;
 pub mod shift;
@@ -62,6 +64,13 @@ pub enum CalibrationError {
     DecisionCount { row_idx: usize, found: usize },
     #[error("`{what}` is {found}, expected {expected}")]
     Setting { what: &'static str, expected: &'static str, found: f64 },
+    #[error("a contract for `{task}` {}", match .task {
+        Task::Single => "has no ordinary thresholds, the most probable label is the ordinary one",
+        Task::Multi => "needs the ordinary thresholds, which say what is for a person",
+    })]
+    ContractOrdinary { task: Task },
+    #[error("the contract is for `{found}`, the classifier is `{expected}`")]
+    ContractTask { expected: Task, found: Task },
     #[error("threshold {found} of label number {label_idx} is outside 0 to 1")]
     Threshold { label_idx: usize, found: f64 },
     #[error(
