@@ -11,7 +11,7 @@ use std::path::Path;
 const ROWS: [&[&str]; 8] = [
     &["labels", "progress", "rng"],
     &["data", "text", "kernels"],
-    &["encoder", "heads", "calibration", "metrics"],
+    &["encoder", "heads", "calibration", "metrics", "scope"],
     &["report", "views"],
     &["pipeline"],
     &["evidence_report", "explain", "throughput", "train"],
