@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::manifest::Manifest;
+use crate::calibration::contract::{Contract, Scope};
 use crate::labels::Task;
 use crate::metrics::summary::Metric;
 use crate::pipeline::CrossValidation;
@@ -44,6 +45,10 @@ fn write_card(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
     match &manifest.training.cross_validation {
         Some(cv) => write_quality(card, cv)?,
         None => writeln!(card, "\nThere were too few articles to measure how good it is.")?,
+    }
+
+    if let Some(contract) = &manifest.contract {
+        write_promise(card, contract)?;
     }
 
     let described: Vec<_> = manifest.labels.iter().filter(|label| label.description.is_some()).collect();
@@ -117,6 +122,32 @@ fn write_card(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
          they are off.\n* A topic with few articles above has uncertain numbers.\n* The classifier knows these {n_labels} \
          topics and nothing else; the licence of the encoder applies to its use."
     )
+}
+
+fn write_promise(card: &mut String, contract: &Contract) -> std::fmt::Result {
+    let over = match contract.scope {
+        Scope::PerLabel => "for each topic",
+        Scope::AllLabels => "over all topics",
+    };
+    writeln!(card, "\n## What it promises\n")?;
+    writeln!(
+        card,
+        "{} {over}, with a risk of {} that it fails, on articles like those it was certified on. Of {} such articles {:.1} % need no person; \
+         the others are marked for review, with the reason.",
+        contract.promise,
+        contract.delta,
+        contract.expected.n_articles,
+        100.0 * contract.expected.coverage
+    )?;
+    let n_never = contract.thresholds.iter().filter(|threshold| threshold.is_none()).count();
+    if n_never > 0 {
+        writeln!(
+            card,
+            "\nFor {n_never} of {} topics there were too few articles, or too many mistakes, to be sure.",
+            contract.thresholds.len()
+        )?;
+    }
+    Ok(())
 }
 
 fn write_quality(card: &mut String, cv: &CrossValidation) -> std::fmt::Result {

@@ -11,6 +11,7 @@ use super::store::BundleError;
 use crate::heads::LinearHead;
 use crate::labels::Task;
 use crate::pipeline::neighbours::{KnownArticle, Neighbours};
+use crate::scope::{Reference, Scope, ScopeParts};
 use crate::views::descriptions::DescriptionsHead;
 
 const WEIGHTS: &str = "weights";
@@ -19,6 +20,12 @@ const ANCHORS: &str = "anchors";
 const LABELS: &str = "labels";
 const EMBEDDINGS: &str = "embeddings";
 const ARTICLES: &str = "articles";
+const MEAN: &str = "mean";
+const WHITENING: &str = "whitening";
+const CENTERS: &str = "centers";
+const STANDARDS: &str = "standards";
+const SCORES: &str = "scores";
+const RANKS: &str = "ranks";
 
 fn bytes<'a, const N: usize, T: 'a>(numbers: impl IntoIterator<Item = &'a T>, of: fn(&T) -> [u8; N]) -> Vec<u8> {
     numbers.into_iter().flat_map(of).collect()
@@ -65,6 +72,31 @@ pub(super) fn neighbours_bytes(neighbours: &Neighbours) -> Result<Vec<u8>, SafeT
         [
             (EMBEDDINGS, TensorView::new(Dtype::F16, shape, &embeddings)?),
             (ARTICLES, TensorView::new(Dtype::U8, vec![articles.len()], &articles)?),
+        ],
+        None,
+    )
+}
+
+/// The bytes of a scope: `mean` `[hidden_size]`, `whitening` `[hidden_size · (hidden_size + 1) / 2]` and `centers` `[n_classes, hidden_size]` F32; `standards`
+/// `[4]` and `scores` `[n_scores]` F64; `ranks` `[n_scores + 1]` U64, the last of which is the number of articles.
+pub(super) fn scope_bytes(scope: &Scope) -> Result<Vec<u8>, SafeTensorError> {
+    let parts = scope.parts();
+    let f64_bytes = |x: &f64| x.to_le_bytes();
+    let (mean, whitening) = (bytes(&parts.mean, f32_bytes), bytes(&parts.whitening, f32_bytes));
+    let centers = bytes(&parts.centers, f32_bytes);
+    let standards = bytes(parts.distance.iter().chain(&parts.angle), f64_bytes);
+    let scores = bytes(parts.reference.scores(), f64_bytes);
+    let ranks = [parts.reference.ranks(), &[parts.reference.n_articles()]].concat();
+    let n_ranks = ranks.len();
+    let ranks = bytes(&ranks, |rank: &usize| (*rank as u64).to_le_bytes());
+    safetensors::serialize(
+        [
+            (MEAN, TensorView::new(Dtype::F32, vec![parts.mean.len()], &mean)?),
+            (WHITENING, TensorView::new(Dtype::F32, vec![parts.whitening.len()], &whitening)?),
+            (CENTERS, TensorView::new(Dtype::F32, parts.centers.shape().to_vec(), &centers)?),
+            (STANDARDS, TensorView::new(Dtype::F64, vec![4], &standards)?),
+            (SCORES, TensorView::new(Dtype::F64, vec![n_ranks - 1], &scores)?),
+            (RANKS, TensorView::new(Dtype::U64, vec![n_ranks], &ranks)?),
         ],
         None,
     )
@@ -129,6 +161,32 @@ impl<'a> Tensors<'a> {
         let anchors = Array2::from_shape_vec((labels.len(), hidden_size), anchors).expect("the shape was checked");
         DescriptionsHead::new(anchors, labels, n_labels)
             .map_err(|source| BundleError::Head { path: self.path.to_owned(), source })
+    }
+
+    pub(super) fn scope(&self, hidden_size: usize) -> Result<Scope, BundleError> {
+        let broken = |source| BundleError::Scope { path: self.path.to_owned(), source };
+        let f64s = |view: TensorView<'_>| -> Vec<f64> {
+            view.data().as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect()
+        };
+        let mean = Array1::from(self.f32(MEAN, &[Some(hidden_size)])?);
+        let n_centers = self.tensor(CENTERS, Dtype::F32, &[None, Some(hidden_size)])?.shape()[0];
+        let centers = self.f32(CENTERS, &[None, Some(hidden_size)])?;
+        let centers = Array2::from_shape_vec((n_centers, hidden_size), centers).expect("the shape was checked");
+        let standards = f64s(self.tensor(STANDARDS, Dtype::F64, &[Some(4)])?);
+        let scores = f64s(self.tensor(SCORES, Dtype::F64, &[None])?);
+        let view = self.tensor(RANKS, Dtype::U64, &[Some(scores.len() + 1)])?;
+        let mut ranks: Vec<usize> =
+            view.data().as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes) as usize).collect();
+        let n_articles = ranks.pop().expect("one more than there are scores");
+        Scope::new(ScopeParts {
+            mean,
+            whitening: self.f32(WHITENING, &[None])?,
+            centers,
+            distance: [standards[0], standards[1]],
+            angle: [standards[2], standards[3]],
+            reference: Reference::new(scores, ranks, n_articles).map_err(broken)?,
+        })
+        .map_err(broken)
     }
 
     pub(super) fn neighbours(&self, hidden_size: usize) -> Result<Neighbours, BundleError> {

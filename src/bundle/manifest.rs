@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::calibration::contract::Contract;
 use crate::calibration::platt::Platt;
 use crate::calibration::restandardise::Restandardise;
 use crate::calibration::temperature::Temperature;
@@ -22,7 +23,9 @@ use crate::views::{View, ViewKind};
 /// The value of `format` in every manifest.
 pub const FORMAT: &str = "topicwire-model";
 /// The newest version of the format that this program reads. It writes the oldest that can say what a model is.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
+/// Of models with other views, or that keep training articles.
+const VIEWS_VERSION: u32 = 3;
 /// Of models that look at words beside the document.
 const WORDS_VERSION: u32 = 2;
 /// Of models with one view.
@@ -49,6 +52,9 @@ pub struct Manifest {
     /// Whether training articles are kept, to show those most like another, from version 3 on.
     #[serde(default, skip_serializing_if = "is_false")]
     pub neighbours: bool,
+    /// Whether it knows what it was not made for, from version 4 on; its numbers are in `scope.safetensors`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub scope: bool,
     /// The view of the document.
     pub head: HeadEntry,
     /// The view of its words, from version 2 on.
@@ -66,6 +72,9 @@ pub struct Manifest {
     pub moments: Vec<Restandardise>,
     /// Per label the probability from which it is assigned; `null` where the most probable label is taken.
     pub thresholds: Option<Vec<f64>>,
+    /// A promise that labels are assigned by, from version 4 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<Contract>,
     pub training: TrainingEntry,
 }
 
@@ -182,10 +191,11 @@ impl Manifest {
         });
         let views: Vec<ViewKind> = topics.views.iter().map(View::kind).collect();
         let format_version = match views[..] {
-            _ if classifier.neighbours.is_some() || !topics.moments.is_empty() => FORMAT_VERSION,
+            _ if topics.contract.is_some() || classifier.scope.is_some() => FORMAT_VERSION,
+            _ if classifier.neighbours.is_some() || !topics.moments.is_empty() => VIEWS_VERSION,
             [ViewKind::Document] => ONE_VIEW_VERSION,
             [ViewKind::Document, ViewKind::Words] => WORDS_VERSION,
-            _ => FORMAT_VERSION,
+            _ => VIEWS_VERSION,
         };
         let stack = (views.len() > 1).then(|| StackEntry {
             weights: topics.stack.weights().to_vec(),
@@ -200,9 +210,10 @@ impl Manifest {
             encoder: record.encoder.clone(),
             windows: classifier.settings.windows.clone(),
             window_pooling: classifier.settings.window_pooling,
-            views: if format_version == FORMAT_VERSION { views } else { Vec::new() },
+            views: if format_version >= VIEWS_VERSION { views } else { Vec::new() },
             passages: classifier.settings.passages.clone(),
             neighbours: classifier.neighbours.is_some(),
+            scope: classifier.scope.is_some(),
             head: HeadEntry {
                 kind: HeadKind::Linear,
                 hidden_size: record.encoder.hidden_size,
@@ -214,6 +225,7 @@ impl Manifest {
             calibration: CalibrationEntry::of(&topics.calibration),
             moments: topics.moments.clone(),
             thresholds: topics.thresholds.as_ref().map(|thresholds| thresholds.as_slice().to_vec()),
+            contract: topics.contract.clone(),
             training: TrainingEntry {
                 settings: record.settings.clone(),
                 data: record.data.clone(),
@@ -240,6 +252,9 @@ impl Manifest {
             (None, Task::Single) => None,
             (values, task) => return Err(ManifestError::Thresholds { task, is_there: values.is_some() }),
         };
+        if let Some(contract) = &self.contract {
+            contract.check(self.task, self.labels.len())?;
+        }
         Ok((calibration, thresholds))
     }
 

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::card;
-use super::dense_files::{Tensors, descriptions_bytes, head_bytes, neighbours_bytes};
+use super::dense_files::{Tensors, descriptions_bytes, head_bytes, neighbours_bytes, scope_bytes};
 use super::manifest::{FORMAT, FORMAT_VERSION, Manifest, ManifestError};
 use super::words_file::{self, WordsFileError};
 use crate::encoder::open::EncoderReference;
@@ -20,6 +20,7 @@ use crate::labels::{LabelError, LabelSet};
 use crate::pipeline::neighbours::Neighbours;
 use crate::pipeline::{Classifier, EmbedSettings, TopicHead, TrainingRecord};
 use crate::progress::{Progress, Silent};
+use crate::scope::{Scope, ScopeError};
 use crate::views::metadata::MetadataHead;
 use crate::views::passages::PassagesHead;
 use crate::views::rules::{RuleError, Rules};
@@ -32,6 +33,7 @@ const WORDS_FILE: &str = "words.safetensors";
 const DESCRIPTIONS_FILE: &str = "descriptions.safetensors";
 const METADATA_FILE: &str = "metadata.safetensors";
 const NEIGHBOURS_FILE: &str = "neighbours.safetensors";
+const SCOPE_FILE: &str = "scope.safetensors";
 const SUMS_FILE: &str = "SHA256SUMS";
 const CARD_FILE: &str = "README.md";
 /// Of the folder that is renamed to the model once it is complete.
@@ -99,6 +101,12 @@ pub enum BundleError {
         path: PathBuf,
         #[source]
         source: serde_json::Error,
+    },
+    #[error("the scope in {} is not usable", .path.display())]
+    Scope {
+        path: PathBuf,
+        #[source]
+        source: ScopeError,
     },
     #[error("the hints of the labels in {} are not usable", .path.display())]
     Rules {
@@ -246,6 +254,7 @@ impl Classifier {
             .map_err(|source| BundleError::Labels { path: manifest_path, source })?;
         let views = read_views(path, &manifest)?;
         let neighbours = read_neighbours(path, &manifest)?;
+        let scope = read_scope(path, &manifest)?;
         let encoder = open_encoder(&manifest.encoder, options, progress)?;
         Ok(Classifier {
             encoder: Arc::new(encoder),
@@ -255,8 +264,18 @@ impl Classifier {
                 passages: manifest.passages,
                 batch_tokens: options.batch_tokens,
             },
-            topics: TopicHead { labels, views, stack, calibration, moments: manifest.moments, thresholds },
+            topics: TopicHead {
+                labels,
+                views,
+                stack,
+                calibration,
+                moments: manifest.moments,
+                thresholds,
+                contract: manifest.contract,
+            },
             neighbours,
+            scope,
+            abstention: None,
             record: TrainingRecord {
                 program_version: manifest.program_version,
                 encoder: manifest.encoder,
@@ -333,6 +352,7 @@ pub fn verify(path: &Path) -> Result<Manifest, BundleError> {
     let manifest = read_manifest(path)?;
     read_views(path, &manifest)?;
     read_neighbours(path, &manifest)?;
+    read_scope(path, &manifest)?;
     Ok(manifest)
 }
 
@@ -383,6 +403,14 @@ fn read_neighbours(path: &Path, manifest: &Manifest) -> Result<Option<Neighbours
     Tensors::read(&bytes, &path)?.neighbours(manifest.head.hidden_size).map(Some)
 }
 
+fn read_scope(path: &Path, manifest: &Manifest) -> Result<Option<Scope>, BundleError> {
+    if !manifest.scope {
+        return Ok(None);
+    }
+    let (bytes, path) = read_checked(path, SCOPE_FILE)?;
+    Tensors::read(&bytes, &path)?.scope(manifest.head.hidden_size).map(Some)
+}
+
 /// The bytes of a file of the bundle, and its path.
 fn read_checked(folder: &Path, file: &'static str) -> Result<(Vec<u8>, PathBuf), BundleError> {
     let path = folder.join(file);
@@ -430,6 +458,7 @@ fn write(classifier: &Classifier, path: &Path) -> io::Result<()> {
         (WORDS_FILE, topics.words().map(words_file::write).transpose().map_err(io::Error::other)?),
         (DESCRIPTIONS_FILE, topics.descriptions().map(descriptions_bytes).transpose().map_err(io::Error::other)?),
         (METADATA_FILE, topics.metadata().map(|view| head_bytes(view.head())).transpose().map_err(io::Error::other)?),
+        (SCOPE_FILE, classifier.scope.as_ref().map(scope_bytes).transpose().map_err(io::Error::other)?),
         (NEIGHBOURS_FILE, classifier.neighbours.as_ref().map(neighbours_bytes).transpose().map_err(io::Error::other)?),
     ];
     let mut sums = String::new();

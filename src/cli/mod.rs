@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod config;
+mod contract_text;
 mod exit;
 mod explain_text;
 mod hints;

@@ -107,6 +107,7 @@ impl Classifier {
         let mut kept: Vec<Article> = Vec::new();
         let mut parts: Vec<Vec<Array2<f64>>> = vec![Vec::new(); topics.views.len()];
         let mut passages = Vec::new();
+        let mut embeddings: Vec<Array2<f32>> = Vec::new();
         let counts = embed_stream(&self.encoder, &settings, articles, progress, |chunk| {
             let calibrated = self.see(&chunk, |features| topics.calibrated_logits(features))?;
             parts.iter_mut().zip(calibrated).for_each(|(parts, logits)| parts.push(logits));
@@ -117,6 +118,9 @@ impl Classifier {
                     let own = scores.slice(ndarray::s![block.offsets[i]..block.offsets[i + 1], ..]);
                     passages.push(evidence(article, &block.places[i], own, &all));
                 }
+            }
+            if self.abstention.is_some() {
+                embeddings.push(chunk.embeddings);
             }
             kept.extend(chunk.articles.into_iter().map(|article| Article { text: String::new(), ..article }));
             Ok(())
@@ -135,6 +139,11 @@ impl Classifier {
         let training_shares: Vec<f64> = self.record.data.support.iter().map(|&n| n as f64 / n_articles).collect();
         let (probabilities, frequencies) = topics.adapt(&calibrated, &training_shares, shift)?;
         let mut predictions = topics.decide(probabilities.view())?;
+        let embeddings: Vec<ArrayView2<f32>> = embeddings.iter().map(|part| part.view()).collect();
+        if !embeddings.is_empty() {
+            let embeddings = concatenate(Axis(0), &embeddings).expect("all have the encoder's columns");
+            self.leave_unlike(embeddings.view(), &mut predictions)?;
+        }
         for (prediction, mut own) in predictions.iter_mut().zip(passages) {
             prediction.evidence = prediction.labels.iter().map(|label| std::mem::take(&mut own[label.0])).collect();
         }

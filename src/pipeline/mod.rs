@@ -4,16 +4,19 @@
 //! * [`embed`]: a stream of articles to embeddings
 //! * [`mod@evidence`]: the passages that carry a label
 //! * [`neighbours`]: training articles that are most like another
+//! * [`review`]: which articles need a person
 //! * [`topics`]: embedded articles to labels
 
 pub mod adapt;
 pub mod embed;
 pub mod evidence;
 pub mod neighbours;
+pub mod review;
 pub mod topics;
 
 use std::sync::Arc;
 
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -23,6 +26,7 @@ pub use self::embed::{
 };
 use self::evidence::evidence;
 use self::neighbours::Neighbours;
+use self::review::{Doubt, Review};
 pub use self::topics::{Prediction, TopicHead};
 use crate::calibration::CalibrationError;
 use crate::data::{Article, DataError};
@@ -32,6 +36,7 @@ use crate::heads::HeadError;
 use crate::labels::LabelSet;
 use crate::progress::{Progress, Silent};
 use crate::report::EvaluationReport;
+use crate::scope::{Cutoff, Scope, ScopeError};
 use crate::text::TitledText;
 use crate::views::Features;
 use crate::views::metadata::{Values, values_of};
@@ -56,6 +61,12 @@ pub enum PipelineError {
         "the model was trained without labelled articles, so it knows no frequencies that a batch could differ from"
     )]
     NoFrequencies,
+    #[error(
+        "the model does not know what its training articles are like, so it cannot tell what is unlike them; train it again, with more articles"
+    )]
+    NoScope,
+    #[error("cannot tell what is unlike the training articles")]
+    Scope(#[from] ScopeError),
     #[error("interrupted")]
     Interrupted,
     /// The receiver of the results failed; the work stopped there.
@@ -115,6 +126,14 @@ pub struct CrossValidation {
     pub report: EvaluationReport,
 }
 
+/// From where on articles are left to a person.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Abstention {
+    /// Share of articles like those trained on that are left to a person too.
+    pub rate: f64,
+    pub cutoff: Cutoff,
+}
+
 /// A trained topic classifier: an encoder and what was learned on its embeddings.
 ///
 /// Read-only and shared: one per process serves any number of threads.
@@ -125,6 +144,10 @@ pub struct Classifier {
     pub topics: TopicHead,
     /// Training articles, where they are kept.
     pub neighbours: Option<Neighbours>,
+    /// How unlike those an article is, where enough were held out to tell.
+    pub scope: Option<Scope>,
+    /// From where on an article is left to a person because it is unlike them; not saved.
+    pub abstention: Option<Abstention>,
     /// How it was made; saved with it.
     pub record: TrainingRecord,
 }
@@ -133,6 +156,39 @@ impl Classifier {
     /// The topics it knows.
     pub fn labels(&self) -> &LabelSet {
         &self.topics.labels
+    }
+
+    /// Whether it says which articles need a person.
+    pub fn reviews(&self) -> bool {
+        self.topics.contract.is_some() || self.abstention.is_some()
+    }
+
+    /// From now on leaves articles to a person that are unlike the training articles. Of articles like them a share of `rate` is
+    /// taken for unlike too.
+    ///
+    /// # Errors
+    /// [`PipelineError::NoScope`]; a rate that is not between 0 and 1, or too small for the number of training articles.
+    pub fn abstain(&mut self, rate: f64) -> Result<(), PipelineError> {
+        let scope = self.scope.as_ref().ok_or(PipelineError::NoScope)?;
+        self.abstention = Some(Abstention { rate, cutoff: scope.reference().cutoff(rate)? });
+        Ok(())
+    }
+
+    /// Takes the labels from articles that are unlike the training articles, where that was asked for; they become candidates.
+    ///
+    /// `embeddings` `[predictions.len(), hidden_size]`
+    fn leave_unlike(&self, embeddings: ArrayView2<f32>, predictions: &mut [Prediction]) -> Result<(), PipelineError> {
+        let (Some(abstention), Some(scope)) = (&self.abstention, &self.scope) else { return Ok(()) };
+        for (score, prediction) in scope.scores(embeddings)?.into_iter().zip(predictions) {
+            let review = prediction.review.get_or_insert_default();
+            if abstention.cutoff.is_foreign(score) {
+                let mut candidates = std::mem::take(&mut prediction.labels);
+                candidates.append(&mut review.candidates);
+                let doubt = Doubt::OutOfScope { share: scope.reference().p_value(score), limit: abstention.rate };
+                *review = Review { candidates, doubts: vec![doubt] };
+            }
+        }
+        Ok(())
     }
 
     /// Labels and probabilities of some articles, in their order.
@@ -207,7 +263,9 @@ impl Classifier {
     /// # Errors
     /// [`PipelineError::Head`] where the embeddings are of another encoder.
     pub fn predict_chunk(&self, chunk: &EmbeddedChunk) -> Result<Vec<Prediction>, PipelineError> {
-        self.see(chunk, |features| self.topics.predict(features))
+        let mut predictions = self.see(chunk, |features| self.topics.predict(features))?;
+        self.leave_unlike(chunk.embeddings.view(), &mut predictions)?;
+        Ok(predictions)
     }
 
     /// What its views look at.

@@ -4,7 +4,9 @@ use ndarray::{Array2, ArrayView2};
 
 use super::PipelineError;
 use super::evidence::Evidence;
+use super::review::{Doubt, Review};
 use crate::calibration::Calibration;
+use crate::calibration::contract::Contract;
 use crate::calibration::restandardise::Restandardise;
 use crate::calibration::thresholds::{Thresholds, decide};
 use crate::heads::LinearHead;
@@ -26,6 +28,9 @@ pub struct Prediction {
     pub probabilities: Vec<f64>,
     /// For each assigned label the passages that carry it; empty unless asked for.
     pub evidence: Vec<Vec<Evidence>>,
+    /// What is left to a person, where the classifier keeps a promise or tells what it was not made for; `labels` are then those
+    /// that need none.
+    pub review: Option<Review>,
 }
 
 /// What turns an embedded article into labels: everything learned, nothing of the encoder.
@@ -41,6 +46,8 @@ pub struct TopicHead {
     pub moments: Vec<Restandardise>,
     /// Per label; `None` for `single`, where the most probable label is taken.
     pub thresholds: Option<Thresholds>,
+    /// A promise that labels are assigned by, where one was asked for.
+    pub contract: Option<Contract>,
 }
 
 impl TopicHead {
@@ -146,18 +153,28 @@ impl TopicHead {
         self.decide(self.predict_proba(features)?.view())
     }
 
-    /// Labels by probabilities `[n_articles, n_labels]`.
+    /// Labels by probabilities `[n_articles, n_labels]`: those of the contract where there is one.
     pub(super) fn decide(&self, probabilities: ArrayView2<f64>) -> Result<Vec<Prediction>, PipelineError> {
         let decisions = decide(probabilities, self.thresholds.as_ref())?;
-        Ok(probabilities
-            .rows()
-            .into_iter()
-            .zip(decisions.rows())
-            .map(|(probabilities, decisions)| {
-                let mut labels: Vec<LabelId> = (0..decisions.len()).filter(|&k| decisions[k]).map(LabelId).collect();
+        let rows = probabilities.rows().into_iter().zip(decisions.rows());
+        rows.map(|(probabilities, decisions)| {
+            let probabilities = probabilities.to_vec();
+            let most_probable_first = |mut labels: Vec<LabelId>| {
                 labels.sort_by(|a, b| probabilities[b.0].total_cmp(&probabilities[a.0]));
-                Prediction { labels, probabilities: probabilities.to_vec(), evidence: Vec::new() }
-            })
-            .collect())
+                labels
+            };
+            let (labels, review) = match &self.contract {
+                None => ((0..decisions.len()).filter(|&k| decisions[k]).map(LabelId).collect(), None),
+                Some(contract) => {
+                    let decision = contract.decide(&probabilities, self.thresholds.as_ref())?;
+                    let candidates = most_probable_first(decision.review);
+                    let doubts = decision.reasons.into_iter().map(Doubt::Label).collect();
+                    (decision.labels, Some(Review { candidates, doubts }))
+                }
+            };
+            let labels = most_probable_first(labels);
+            Ok(Prediction { labels, probabilities, evidence: Vec::new(), review })
+        })
+        .collect()
     }
 }

@@ -11,6 +11,7 @@ use super::fit_views::{TrainingFeatures, fit_views};
 use super::gathered::Gathered;
 use super::little::{FewChoice, Little, MAX_UNLABELLED, fit_little};
 use super::{HeadSettings, TrainError};
+use crate::calibration::contract::{Contract, ContractSettings};
 use crate::data::{Article, DataError, LabelledTargets, collect_targets};
 use crate::encoder::Encoder;
 use crate::labels::{LabelSet, Targets, Task};
@@ -20,6 +21,7 @@ use crate::pipeline::{
 };
 use crate::progress::{Event, Progress, Silent};
 use crate::report::{EvaluationInput, EvaluationReport};
+use crate::scope::Scope;
 use crate::views::ViewKind;
 use crate::views::descriptions::{self, DescriptionsHead};
 use crate::views::rules::Rules;
@@ -51,6 +53,8 @@ pub struct TrainSettings {
     pub few: FewChoice,
     /// Training articles that are kept to show those most like another: ids, titles, labels and embeddings.
     pub n_neighbours: usize,
+    /// A promise to keep, certified by what cross-validation said of articles held out.
+    pub contract: Option<ContractSettings>,
 }
 
 impl Default for TrainSettings {
@@ -65,6 +69,7 @@ impl Default for TrainSettings {
             zero_shot: false,
             few: FewChoice::default(),
             n_neighbours: DEFAULT_NEIGHBOURS,
+            contract: None,
         }
     }
 }
@@ -138,6 +143,7 @@ impl Classifier {
         let encoder: Arc<Encoder> = encoder.into();
         let reference = encoder.reference().cloned().ok_or(TrainError::NamelessEncoder)?;
         let head_settings = settings.head.clone().check()?;
+        settings.contract.as_ref().map(ContractSettings::check).transpose()?;
         encoder.tokenizer().check(&settings.embed.windows).map_err(crate::encoder::EncoderError::from)?;
 
         let started = Instant::now();
@@ -226,6 +232,24 @@ impl Classifier {
         };
         let fit = started.elapsed().saturating_sub(encode - encode_labelled);
 
+        let contract = match &settings.contract {
+            None => None,
+            Some(promised) => {
+                let cv = fitted.cv.as_ref().ok_or(TrainError::NothingHeldOut)?;
+                let ordinary = fitted.thresholds.as_ref();
+                Some(Contract::fit(cv.oof_probabilities.view(), &resolved.targets, ordinary, promised)?)
+            }
+        };
+        let scope = match &fitted.cv {
+            None => None,
+            Some(cv) => {
+                progress.event(Event::Started { stage: "learning what is usual", total: None });
+                let embeddings = gathered.embeddings(encoder.hidden_size());
+                let (scope, _) = Scope::fit(embeddings, &resolved.targets, cv.folds.fold_of_row(), cv.folds.n_folds())?;
+                progress.event(Event::Finished);
+                Some(scope)
+            }
+        };
         let cross_validation = match fitted.cv {
             None => None,
             Some(cv) => Some(CrossValidation {
@@ -273,8 +297,11 @@ impl Classifier {
                 calibration: fitted.calibration,
                 moments: fitted.moments,
                 thresholds: fitted.thresholds,
+                contract,
             },
             neighbours,
+            scope,
+            abstention: None,
             record,
         };
         Ok((classifier, TrainTimings { encode, fit }))

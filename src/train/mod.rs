@@ -6,6 +6,7 @@
 //! * [`few`]: heads from few labelled articles, label names and unlabelled articles
 //! * [`folds`]: which rows are held out together
 
+mod certify;
 pub mod classifier;
 pub mod cross_validate;
 pub mod few;
@@ -27,6 +28,7 @@ use crate::labels::{LabelError, Task};
 use crate::metrics::MetricError;
 use crate::pipeline::PipelineError;
 use crate::report::ReportError;
+use crate::scope::ScopeError;
 use crate::views::rules::RuleError;
 use crate::views::words::WordsError;
 
@@ -70,6 +72,10 @@ pub enum TrainError {
     FewRows { found: usize, expected: usize },
     #[error("the labels of the articles are for a {found} task, expected {expected}")]
     FewTask { expected: Task, found: Task },
+    #[error("cannot learn what the articles are like")]
+    Scope(#[from] ScopeError),
+    #[error("nothing can be promised: too few labelled articles to hold any out")]
+    NothingHeldOut,
     #[error("interrupted")]
     Interrupted,
 }

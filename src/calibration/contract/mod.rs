@@ -40,6 +40,7 @@
 
 pub mod binomial;
 mod decision;
+mod kept;
 mod rungs;
 
 use std::fmt;
@@ -49,6 +50,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 pub use self::decision::{Reason, ReasonText, RowDecision, Status};
+pub use self::kept::{Kept, KeptShare};
 use self::rungs::{Rung, Tested};
 use super::thresholds::{Aim, Thresholds};
 use super::{CalibrationError, check_targets};

@@ -12,6 +12,7 @@ use super::predict::{open_classifier, say_shift};
 use super::train::say_long;
 use crate::cli::args::{DataArgs, RunArgs, ShiftArgs};
 use crate::cli::config;
+use crate::cli::contract_text;
 use crate::cli::exit::Outcome;
 use crate::cli::output::{Compression, OutputFile, Target};
 use crate::cli::printer;
@@ -93,7 +94,10 @@ impl EvaluateCommand {
             .map(|text| text.parse::<QualityGate>().context("cannot use --fail-under"))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let session = Session::new(&flags.run)?;
-        let classifier = open_classifier(&self.model, &flags.run, &flags.threshold, &session)?;
+        let mut classifier = open_classifier(&self.model, &flags.run, &flags.threshold, &session)?;
+        // Metrics are about the usual labels of every article; how a promise is kept is told beside them.
+        let contract = classifier.topics.contract.take();
+        let classifier = classifier;
         let mut ids = DuplicateIds::default();
         let (rows, rejected) = session.open_input(&flags.data, |articles| {
             articles
@@ -156,12 +160,18 @@ impl EvaluateCommand {
                 ..BootstrapSettings::default()
             }),
         };
+        let probabilities = Array2::from_shape_vec(shape, scores).expect("one row an article");
+        let ordinary = classifier.topics.thresholds.as_ref();
+        let kept_promise = contract
+            .map(|contract| contract.kept(probabilities.view(), &resolved.targets, ordinary))
+            .transpose()
+            .context("cannot tell how the promise was kept")?;
         let report = session.install(|| {
             EvaluationReport::new(
                 EvaluationInput {
                     labels: classifier.labels(),
                     targets: &resolved.targets,
-                    probabilities: Array2::from_shape_vec(shape, scores).expect("one row an article").view(),
+                    probabilities: probabilities.view(),
                     decisions: Array2::from_shape_vec(shape, decisions).expect("one row an article").view(),
                     thresholds: classifier.topics.thresholds.as_ref().map(|thresholds| thresholds.as_slice()),
                 },
@@ -192,13 +202,17 @@ impl EvaluateCommand {
             if let (Some(evidence), Some(object)) = (&evidence, report.as_object_mut()) {
                 object.insert("evidence".to_owned(), serde_json::to_value(evidence)?);
             }
+            if let (Some(kept), Some(object)) = (&kept_promise, report.as_object_mut()) {
+                object.insert("contract".to_owned(), serde_json::to_value(kept)?);
+            }
             serde_json::to_string_pretty(&report)? + "\n"
         } else {
             format!(
-                "{}, {n_labels} labels, {}\n\n{}{}",
+                "{}, {n_labels} labels, {}\n\n{}{}{}",
                 printer::counted(report.n as u64, "article"),
                 report.task,
                 printer::report(&report),
+                kept_promise.as_ref().map(|kept| contract_text::kept(kept, classifier.labels())).unwrap_or_default(),
                 evidence.as_ref().map(printer::evidence).unwrap_or_default()
             )
         };

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::bundle::manifest::Manifest;
 use crate::bundle::verify;
+use crate::cli::contract_text;
 use crate::cli::exit::Outcome;
 use crate::cli::printer;
 use crate::views::ViewKind;
@@ -91,6 +92,11 @@ fn describe(manifest: &Manifest) -> String {
             })
             .collect();
         text.push_str(&format!("views     {}\n", views.join("; ")));
+    }
+    if let Some(contract) = &manifest.contract {
+        let names = manifest.labels.iter().map(|label| label.name.as_str());
+        text.push_str(&contract_text::fitted(contract, names));
+        text.push('\n');
     }
     match &manifest.training.cross_validation {
         Some(cv) => text.push_str(&format!(

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::train::say_long;
 use crate::bundle::OpenOptions;
+use crate::calibration::contract::Status;
 use crate::calibration::thresholds::Thresholds;
 use crate::cli::args::{DataArgs, RunArgs, ShiftArgs};
 use crate::cli::config;
 use crate::cli::exit::Outcome;
-use crate::cli::output::{PredictionFormat, PredictionRow, Target, prediction_writer};
+use crate::cli::output::{PredictionFormat, PredictionRow, Target, prediction_writer, with_review};
 use crate::cli::progress::StderrProgress;
 use crate::cli::session::{Session, executor, source_options};
 use crate::data::{Article, LABEL_SEPARATOR};
@@ -56,6 +57,16 @@ pub struct PredictFlags {
     /// Add for each assigned label the passages that carry it, with the characters where they stand; JSON Lines only
     #[arg(long, help_heading = "Output")]
     evidence: bool,
+    /// Leave articles unlike the training articles to a person; of articles like those, this share is left to one too [alone: 0.05]
+    #[arg(
+        long,
+        value_name = "RATE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0.05",
+        help_heading = "Output"
+    )]
+    abstain: Option<f64>,
     #[command(flatten)]
     #[serde(flatten)]
     shift: ShiftArgs,
@@ -69,7 +80,11 @@ impl PredictCommand {
         let flags = config::layer_run(&self.flags, |flags| &mut flags.run, "predict")?;
         let session = Session::new(&flags.run)?;
         // The model first: a wrong one must not empty the rejects of an earlier run.
-        let classifier = open_classifier(&self.model, &flags.run, &flags.threshold, &session)?;
+        let mut classifier = open_classifier(&self.model, &flags.run, &flags.threshold, &session)?;
+        if let Some(rate) = flags.abstain {
+            classifier.abstain(rate).context("cannot use --abstain")?;
+        }
+        let classifier = classifier;
         let (rows, rejected) = session.open_input(&flags.data, |articles| articles)?;
 
         let names: Vec<String> = classifier.labels().names().map(str::to_owned).collect();
@@ -86,15 +101,26 @@ impl PredictCommand {
         let mut writer = prediction_writer(&target, format, &names, separator)?;
         let progress = &*session.progress;
         progress.event(Event::Started { stage: "labelling", total: None });
+        let mut n_review = 0u64;
         let mut sink = |articles: Vec<Article>, predictions: Vec<Prediction>| {
             for (article, prediction) in articles.iter().zip(&predictions) {
+                let reviewed = prediction.review.as_ref().map(|review| {
+                    n_review += u64::from(review.status() == Status::Review);
+                    let candidates = review.candidates.iter().map(|label| names[label.0].as_str());
+                    let candidates = match format {
+                        PredictionFormat::Jsonl => candidates.collect(),
+                        _ => candidates.collect::<Vec<_>>().join(separator).into(),
+                    };
+                    let reason = review.reason(classifier.labels());
+                    with_review(&review.status().to_string(), candidates, reason, &article.extra)
+                });
                 let labels: Vec<String> = prediction.labels.iter().map(|label| names[label.0].clone()).collect();
                 let row = PredictionRow {
                     id: &article.id,
                     labels: &labels,
                     scores: &prediction.probabilities,
                     evidence: flags.evidence.then_some(&prediction.evidence[..]),
-                    extra: &article.extra,
+                    extra: reviewed.as_ref().unwrap_or(&article.extra),
                 };
                 writer.write(&row).map_err(|error| PipelineError::Sink(Box::new(error)))?;
             }
@@ -118,6 +144,11 @@ impl PredictCommand {
         session.check_cancelled()?;
         writer.finish()?;
         say_long(progress, &counts);
+        if classifier.reviews() {
+            let n_auto = counts.n_articles.saturating_sub(n_review);
+            progress
+                .say(format!("{n_auto} of {} articles need no person, {n_review} are for review", counts.n_articles));
+        }
         Ok(rejected.conclude(counts.n_articles, progress))
     }
 }

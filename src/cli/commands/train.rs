@@ -7,9 +7,11 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Saved;
+use crate::calibration::contract::{ContractSettings, Promise, Scope};
 use crate::calibration::thresholds::Aim;
 use crate::cli::args::{DataArgs, PrecisionArg, RunArgs, WindowArgs};
 use crate::cli::config;
+use crate::cli::contract_text;
 use crate::cli::exit::Outcome;
 use crate::cli::printer;
 use crate::cli::session::{DEFAULT_ENCODER, REJECTS_FILE, Session};
@@ -18,6 +20,7 @@ use crate::encoder::{Depth, EncoderSettings};
 use crate::heads::logistic::ClassWeight;
 use crate::labels::Task;
 use crate::pipeline::{Classifier, EmbedSettings, PassageEncoding, PassageUse};
+use crate::progress::{Event, Progress};
 use crate::text::passages::PassageSettings;
 use crate::train::classifier::{DEFAULT_NEIGHBOURS, PARAGRAPH_LABELS};
 use crate::train::fit_head::CalibrationChoice;
@@ -60,9 +63,19 @@ pub struct TrainFlags {
     /// Whether an article has exactly one label or any number [default: told by the data]
     #[arg(long, value_enum, value_name = "single|multi", hide_possible_values = true, help_heading = "Head")]
     task: Option<TaskArg>,
-    /// What thresholds aim at, for each label: f1, precision>=P, recall>=R, or fixed=T [default: f1]
+    /// What thresholds aim at: f1 and fixed=T for each label; precision>=P and recall>=R are promises, kept with a known risk: labels
+    /// that are not sure enough are left to a person [default: f1]
     #[arg(long, value_name = "AIM", help_heading = "Head")]
     aim: Option<String>,
+    /// Whether a promise is made for each label, or for all labels together [default: label]
+    #[arg(long, value_enum, value_name = "label|all", hide_possible_values = true, help_heading = "Head")]
+    aim_over: Option<AimOverArg>,
+    /// Risk that a promise fails, between 0 and 1 [default: 0.1]
+    #[arg(long, value_name = "SHARE", help_heading = "Head")]
+    risk: Option<f64>,
+    /// Labelled articles that nothing was learned from, to certify a promise by; without them by cross-validation; may be repeated
+    #[arg(long, value_name = "DATA", help_heading = "Head")]
+    certify_on: Vec<String>,
     /// Strengths C to choose from; the larger, the closer the fit [default: 0.3,1,3,10,30,100]
     #[arg(long, value_name = "C,…", value_delimiter = ',', allow_negative_numbers = true, help_heading = "Head")]
     strengths: Vec<f64>,
@@ -209,6 +222,13 @@ enum PassageEncodingArg {
     Separate,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum AimOverArg {
+    Label,
+    All,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum TaskArg {
@@ -235,6 +255,11 @@ impl TrainFlags {
         let mut head = HeadSettings { seed: self.run.seed.unwrap_or_default(), ..HeadSettings::default() };
         if let Some(aim) = &self.aim {
             head.aim = aim.parse::<Aim>().context("cannot read --aim")?;
+        }
+        let contract = self.contract(head.aim)?;
+        if contract.is_some() {
+            // What is not promised goes by the usual thresholds.
+            head.aim = Aim::F1;
         }
         if !self.strengths.is_empty() {
             head.strengths = self.strengths.clone();
@@ -281,7 +306,37 @@ impl TrainFlags {
                 Some(FewArg::Never) => FewChoice::Never,
             },
             n_neighbours: self.neighbours.unwrap_or(DEFAULT_NEIGHBOURS),
+            contract,
         })
+    }
+
+    /// The promise that the flags ask for.
+    fn contract(&self, aim: Aim) -> anyhow::Result<Option<ContractSettings>> {
+        let Some(promise) = Promise::from_aim(aim) else {
+            for (flag, is_given) in [
+                ("--aim-over", self.aim_over.is_some()),
+                ("--risk", self.risk.is_some()),
+                ("--certify-on", !self.certify_on.is_empty()),
+            ] {
+                anyhow::ensure!(
+                    !is_given,
+                    "{flag} is about a promise: pass --aim 'precision>=P' or --aim 'recall>=R' too"
+                );
+            }
+            return Ok(None);
+        };
+        let usual = ContractSettings::new(promise);
+        let settings = ContractSettings {
+            scope: match self.aim_over {
+                None | Some(AimOverArg::Label) => Scope::PerLabel,
+                Some(AimOverArg::All) => Scope::AllLabels,
+            },
+            delta: self.risk.unwrap_or(usual.delta),
+            seed: self.run.seed.unwrap_or_default(),
+            ..usual
+        };
+        settings.check().context("cannot promise that")?;
+        Ok(Some(settings))
     }
 
     fn passages(&self) -> PassageUse {
@@ -307,7 +362,7 @@ impl TrainCommand {
         if let Some(profile) = flags.profile {
             flags.run.precision.get_or_insert(profile.precision());
         }
-        let settings = flags.settings()?;
+        let mut settings = flags.settings()?;
         settings.head.clone().check().context("the settings make no sense")?;
         let settings_to_keep = reproducing(&flags)?;
         let output = flags.output.clone().context("no place to save the model: pass -o MODEL")?;
@@ -315,17 +370,21 @@ impl TrainCommand {
         saved.check(&output)?;
 
         let session = Session::new(&flags.run)?;
+        // Certified elsewhere, it need not be by cross-validation, for which there may be too few articles.
+        let certified_later = if flags.certify_on.is_empty() { None } else { settings.contract.take() };
+        let certifying = match certified_later {
+            None => None,
+            Some(_) => Some(session.open_input(&beside(&flags.data, &flags.certify_on, "certify"), |articles| {
+                let mut ids = DuplicateIds::default();
+                articles.check(move |article, place| ids.check(article, place))
+            })?),
+        };
         let mut ids = DuplicateIds::default();
         let mut known = settings.labels.clone().map(check_labels);
         let unlabelled = match flags.unlabelled.is_empty() {
             true => None,
             false => {
-                // A file of rejects of their own, or one of the two would overwrite the other's.
-                let rejects = flags.data.rejects.clone().unwrap_or_else(|| REJECTS_FILE.into());
-                let mut name = std::ffi::OsString::from("unlabelled-");
-                name.push(rejects.file_name().unwrap_or_default());
-                let rejects = Some(rejects.with_file_name(name));
-                let data = DataArgs { data: flags.unlabelled.clone(), rejects, ..flags.data.clone() };
+                let data = beside(&flags.data, &flags.unlabelled, "unlabelled");
                 Some(session.open_input(&data, |articles| articles)?)
             }
         };
@@ -358,6 +417,15 @@ impl TrainCommand {
             Classifier::train_beside(encoder, rows, more, &settings, progress)
         })?;
         session.check_cancelled()?;
+        let mut certifying_rejected = None;
+        if let (Some(promised), Some((rows, rejected))) = (certified_later, certifying) {
+            progress.event(Event::Started { stage: "certifying", total: None });
+            let certified = session.install(|| classifier.certify(rows, &promised, progress));
+            progress.event(Event::Finished);
+            certified.context("cannot certify the promise")?;
+            session.check_cancelled()?;
+            certifying_rejected = Some(rejected);
+        }
         classifier.record.settings = settings_to_keep;
         classifier.save_as(&output, saved)?;
 
@@ -369,17 +437,29 @@ impl TrainCommand {
         ));
         say_long(progress, &data.counts);
         printer::print(&summary(&classifier))?;
+        if let Some(contract) = &classifier.topics.contract {
+            printer::print(&contract_text::fitted(contract, classifier.labels().names()))?;
+        }
         printer::print(&format!("\nmodel saved in {}\n", output.display()))?;
         let outcome = rejected.map_or(Outcome::Done, |rejected| rejected.conclude(data.counts.n_articles, progress));
-        match more_rejected.filter(|rejected| rejected.count() > 0) {
-            None => Ok(outcome),
-            Some(rejected) => {
+        let mut outcome = outcome;
+        for (what, rejected) in [("unlabelled", more_rejected), ("certifying", certifying_rejected)] {
+            if let Some(rejected) = rejected.filter(|rejected| rejected.count() > 0) {
                 let n_rejected = printer::counted(rejected.count(), "row");
-                progress.warn(format!("{n_rejected} of the unlabelled articles rejected: see {}", rejected.place()));
-                Ok(Outcome::RowsRejected)
+                progress.warn(format!("{n_rejected} of the {what} articles rejected: see {}", rejected.place()));
+                outcome = Outcome::RowsRejected;
             }
         }
+        Ok(outcome)
     }
+}
+
+/// Other articles of the same form, with a file of rejects of their own, or one of the two would overwrite the other's.
+fn beside(data: &DataArgs, other: &[String], name: &str) -> DataArgs {
+    let rejects = data.rejects.clone().unwrap_or_else(|| REJECTS_FILE.into());
+    let mut own = std::ffi::OsString::from(format!("{name}-"));
+    own.push(rejects.file_name().unwrap_or_default());
+    DataArgs { data: other.to_vec(), rejects: Some(rejects.with_file_name(own)), ..data.clone() }
 }
 
 fn summary(classifier: &Classifier) -> String {

@@ -358,6 +358,24 @@ fn check_scores(row: &PredictionRow<'_>, labels: &[String]) -> Result<(), Output
     }
 }
 
+/// Status, candidates and reason of an article before the columns that pass through, of which those of the same names get another.
+///
+/// `candidates` is a list, or text where the format has no lists.
+pub fn with_review(status: &str, candidates: Value, reason: String, extra: &Map<String, Value>) -> Map<String, Value> {
+    let ours = [("status", status.into()), ("review", candidates), ("reason", reason.into())];
+    let is_ours = |name: &str| ours.iter().any(|(own, _)| *own == name);
+    let passed = extra.iter().map(|(name, value)| {
+        let shown = if is_ours(name) {
+            column_name(name, |name| is_ours(name) || extra.contains_key(name))
+        } else {
+            name.clone()
+        };
+        (shown, value.clone())
+    });
+    let passed: Vec<_> = passed.collect();
+    ours.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(passed).collect()
+}
+
 fn check_width(id: &str, embedding: &[f32], hidden_size: usize) -> Result<(), OutputError> {
     if embedding.len() == hidden_size {
         return Ok(());
