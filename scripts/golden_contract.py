@@ -92,4 +92,5 @@ def main() -> None:
         print(case["task"], case["share"], {key: value for key, value in case.items() if key[:4] in ("prec", "reca")})
 
 
-main()
+if __name__ == "__main__":
+    main()
