@@ -23,7 +23,15 @@
 //! see its article, but these heads are not the final one, which has learned from all articles and is a little better, and its strength, the
 //! weights of views and the calibration were chosen with these articles in view. Strictly the guarantee holds for held-out articles only.
 //! How much that matters was measured, by `scripts/measure_contract_folds.py`:
-//! OOFTABLE
+//!
+//! | training articles, promise of precision over all labels | out of fold: broken, assigned | as many held out: broken, assigned |
+//! |---|---|---|
+//! | AG News, 1,000, 0.9 | 4 % of 100 runs, 83 % of articles | 4 %, 83 % |
+//! | AG News, 1,000, 0.95 | 4 %, 40 % | 4 %, 37 % |
+//! | BANKING77, 1,500, 0.9 | 3 % of 70 runs, 91 % | 1 %, 91 % |
+//! | BANKING77, 1,500, 0.95 | 3 %, 77 % | 0 %, 76 % |
+//!
+//! So out of fold the promise was kept, at `delta` 0.1, with room to spare.
 //!
 //! # How it is kept
 //! * *Precision*: [`rungs`] lists the thresholds tried and controls the error of having tried them all. Each is tested by the exact binomial
@@ -32,9 +40,8 @@
 //!   Malik & Jordan, *Distribution-free, risk-controlling prediction sets*, 2021; the same as the tolerance limits of Wilks, 1941): the
 //!   probability of the `k`-th most probable article that has the label, `k` the least number that `n` such articles must find.
 //! * *Over all labels of `multi`*: one of an article's labels is drawn, all alike, by the seed, and it is right or wrong. The chance that it is right is the
-//!   average share above, articles are independent, so the same exact tails hold. Compared with bounds for averages of shares as
-//!   they are, the largest share assigned that was certified, `delta` 0.1 (`scripts/compare_contract_procedures.py`):
-//! UNITTABLE
+//!   average share above, articles are independent, so the same exact tails hold. `scripts/compare_contract_procedures.py` compares this with bounds
+//!   for averages of shares as they are.
 //!
 //! Calibration is not assumed: where probabilities are off, fewer thresholds pass.
 
