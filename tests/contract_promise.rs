@@ -12,7 +12,7 @@ use topicwire::rng::generator;
 
 const N_RESAMPLES: usize = 500;
 const N_SAMPLE: usize = 400;
-const N_POPULATION: usize = 2000;
+const N_POPULATION: usize = 5000;
 const DELTA: f64 = 0.1;
 /// Three standard deviations of a rate of 0.1 counted in 500 resamples.
 const MONTE_CARLO_MARGIN: f64 = 0.04;
@@ -115,11 +115,11 @@ fn kept(
     (0..n).map(|k| right[k] / all[k]).collect()
 }
 
-/// The smallest (precision) or largest (recall) of 24 thresholds at which the sample itself keeps the promise.
+/// The smallest (precision) or largest (recall) of 99 thresholds at which the sample itself keeps the promise.
 fn naive(probabilities: &Array2<f64>, targets: &Targets, promise: Promise, scope: Scope) -> Vec<f64> {
     let n_labels = probabilities.ncols();
     let mut best = vec![NEVER; if scope == Scope::PerLabel { n_labels } else { 1 }];
-    let mut grid: Vec<f64> = (1..25).map(|place| f64::from(place) / 25.0).collect();
+    let mut grid: Vec<f64> = (1..100).map(|percent| f64::from(percent) / 100.0).collect();
     if matches!(promise, Promise::Precision(_)) {
         grid.reverse();
     }
