@@ -1,6 +1,14 @@
-//! Which calibration: the simplest of those whose held-out log-loss is not clearly worse than the best.
+//! Which calibration: the usual one unless another has a clearly smaller held-out log-loss, then the simplest of those that are about as good.
 //!
-//! Log-loss, not calibration error: it is proper, so that it also pays for telling articles apart, and it needs no bins.
+//! Log-loss, not calibration error: it is proper, so that it also pays for telling articles apart, and it needs no bins. Usual is temperature for
+//! `single`, Platt's lines for `multi`. Test log-loss against always taking the usual one, in per cent, mean and worst of fourteen draws of
+//! 300, 1,000 and 3,000 articles (all-MiniLM-L6-v2; AG News, TREC, SST-5, BANKING77, NLU++ banking, diplomacy; 6 to 12 repeats each), by the
+//! standard errors that make a gain clear:
+//!
+//! | rule | 0 | ½ | 1 | 2 |
+//! |---|---:|---:|---:|---:|
+//! | simplest near the best | −0.25, 1.21 | −0.18, 1.42 | −0.09, 1.76 | 0.11, 1.76 |
+//! | **usual unless clearly worse** | −0.25, 1.21 | −0.25, 0.89 | **−0.28, 0.29** | −0.24, 0.08 |
 
 use std::fmt;
 
@@ -35,6 +43,14 @@ impl Method {
     /// All of them, the simplest first.
     pub const ALL: [Method; 5] = [Self::None, Self::Temperature, Self::Platt, Self::Beta, Self::Isotonic];
 
+    /// What is taken where nothing else is clearly better.
+    pub fn usual(task: Task) -> Self {
+        match task {
+            Task::Single => Self::Temperature,
+            Task::Multi => Self::Platt,
+        }
+    }
+
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -68,7 +84,8 @@ pub struct CalibrationSearch {
 impl CalibrationSearch {
     /// Chooses by the log-losses of held-out articles ([`log_losses`]), those of each method in the same order of articles.
     ///
-    /// The simplest method whose mean loss is within one standard error of the smallest. Without articles, or when losses are NaN, the first.
+    /// The `usual` method if its mean loss is within one standard error of the smallest, else the simplest of which that holds. Without articles,
+    /// or when losses are NaN, the first.
     ///
     /// # Panics
     /// Without methods, or when they have different numbers of losses.
@@ -80,10 +97,10 @@ impl CalibrationSearch {
     ///     (Method::None, vec![0.5, 0.7, 0.6, 0.6]),
     ///     (Method::Temperature, vec![0.4, 0.6, 0.5, 0.5]),
     ///     (Method::Isotonic, vec![0.2, 0.8, 0.5, 0.49]),
-    /// ]);
+    /// ], Method::Platt);
     /// assert_eq!(search.chosen, Method::Temperature);
     /// ```
-    pub fn choose(losses: &[(Method, Vec<f64>)]) -> Self {
+    pub fn choose(losses: &[(Method, Vec<f64>)], usual: Method) -> Self {
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         let best = losses.iter().min_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1))).expect("there is a method");
         let tried: Vec<Tried> = losses
@@ -96,7 +113,8 @@ impl CalibrationSearch {
             .collect();
         let least = mean(&best.1);
         let near = |tried: &&Tried| tried.log_loss <= least + N_STANDARD_ERRORS * tried.distance_error;
-        let chosen = tried.iter().find(near).unwrap_or(&tried[0]).method;
+        let is_usual = |tried: &&Tried| tried.method == usual;
+        let chosen = tried.iter().filter(is_usual).chain(&tried).find(near).unwrap_or(&tried[0]).method;
         Self { chosen, tried }
     }
 }
@@ -183,22 +201,29 @@ mod tests {
     use crate::labels::LabelId;
 
     #[test]
-    fn the_simplest_that_is_not_clearly_worse_is_chosen() {
+    fn what_is_usual_or_simple_gives_way_to_a_clear_gain_only() {
         let ups_and_downs: Vec<f64> = (0..100).map(|i| 0.5 + if i % 2 == 0 { 0.2 } else { -0.2 }).collect();
         let shifted = |by: f64| ups_and_downs.iter().map(|loss| loss + by).collect::<Vec<f64>>();
         let noisy = |by: f64| (0..100).map(|i| ups_and_downs[99 - i] + by).collect::<Vec<f64>>();
         // A small gain on every article is clear, however much the losses themselves vary.
-        let search = CalibrationSearch::choose(&[(Method::None, shifted(0.001)), (Method::Beta, shifted(0.0))]);
+        let choose = |losses: &[(Method, Vec<f64>)]| CalibrationSearch::choose(losses, Method::Platt);
+        let search = choose(&[(Method::None, shifted(0.001)), (Method::Beta, shifted(0.0))]);
         assert_eq!(search.chosen, Method::Beta);
         // Standard error of the distance: 0.4 / √99 = 0.0402.
         for (gain, expected) in [(0.039, Method::None), (0.042, Method::Isotonic)] {
-            let search = CalibrationSearch::choose(&[(Method::None, noisy(gain)), (Method::Isotonic, shifted(0.0))]);
+            let search = choose(&[(Method::None, noisy(gain)), (Method::Isotonic, shifted(0.0))]);
             assert_eq!(search.chosen, expected, "{search:?}");
             assert!((search.tried[0].distance_error - 0.4 / 99f64.sqrt()).abs() < 1e-12);
         }
-        assert_eq!(CalibrationSearch::choose(&[(Method::Platt, vec![])]).chosen, Method::Platt);
+        // The usual one stays where the simpler and the better are no clear gain, and goes where another is.
+        for (gain, expected) in [(0.039, Method::Platt), (0.042, Method::None)] {
+            let search =
+                choose(&[(Method::None, shifted(0.0)), (Method::Platt, noisy(gain)), (Method::Beta, shifted(0.0))]);
+            assert_eq!(search.chosen, expected, "{search:?}");
+        }
+        assert_eq!(choose(&[(Method::None, vec![])]).chosen, Method::None);
         assert_eq!(
-            CalibrationSearch::choose(&[(Method::None, vec![1.0]), (Method::Platt, vec![0.25])]).to_string(),
+            choose(&[(Method::None, vec![1.0]), (Method::Platt, vec![0.25])]).to_string(),
             "platt, by held-out log-loss: none 1.0000, platt 0.2500"
         );
     }

@@ -15,10 +15,12 @@ use rayon::prelude::*;
 use super::CalibrationError;
 use super::platt::Platt;
 
-/// Labels with fewer positives, or fewer negatives, keep Platt's line.
-pub const MIN_POSITIVES_FOR_STEPS: usize = 100;
+/// Labels with fewer positives, or fewer negatives, keep Platt's line: steps over a handful of positives follow their noise. Down from 200 to 100, the held-out
+/// log-loss of BANKING77 rose from 0.316 to 0.327 and that of 1,000 articles of SST-5 on its test part from 1.297 to 1.302; 400 lost what steps gain on
+/// 1,000 of AG News (0.400 to 0.403).
+pub const MIN_POSITIVES_FOR_STEPS: usize = 200;
 
-/// Knots of a label that are kept; those that bend the curve least go first. A hundred positives make about ten.
+/// Knots of a label that are kept; those that bend the curve least go first. A few hundred positives make about ten.
 pub const MAX_KNOTS: usize = 32;
 
 /// Articles that each end of the curve is told against what it says.
@@ -65,8 +67,7 @@ impl Isotonic {
 
     /// Fits every label on `logits` and `indicator`, both `[n_articles, n_labels]`.
     ///
-    /// Labels with fewer than [`MIN_POSITIVES_FOR_STEPS`] positives or negatives get the line of [`Platt::fit`]: steps over a handful
-    /// of positives follow their noise.
+    /// Labels with fewer than [`MIN_POSITIVES_FOR_STEPS`] positives or negatives get the line of [`Platt::fit`].
     ///
     /// # Errors
     /// Shapes that differ, and logits that are not finite.

@@ -103,11 +103,7 @@ impl Calibration {
     /// # Errors
     /// Logits that do not match the targets, or are not finite.
     pub fn fit(logits: ArrayView2<f64>, targets: &Targets, n_labels: usize) -> Result<Self, CalibrationError> {
-        let method = match targets.task() {
-            Task::Single => Method::Temperature,
-            Task::Multi => Method::Platt,
-        };
-        Self::fit_by(method, logits, targets, n_labels)
+        Self::fit_by(Method::usual(targets.task()), logits, targets, n_labels)
     }
 
     /// Fits by the method named, on out-of-fold logits `[n_articles, n_labels]`.

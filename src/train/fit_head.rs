@@ -31,7 +31,7 @@ const FALLBACK_THRESHOLD: f64 = 0.5;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CalibrationChoice {
-    /// The method with the smallest log-loss on articles that it was not fitted to, or a simpler one hardly worse
+    /// Temperature for single, Platt's lines for multi, unless another has a clearly smaller log-loss on articles that it was not fitted to
     /// ([`CalibrationSearch::choose`]).
     #[default]
     #[serde(alias = "fitted")]
@@ -426,7 +426,7 @@ pub(super) fn cross_fit(
         .enumerate()
         .map(|(place, &method)| (method, parts.iter().flat_map(|fold| fold.calibrations[place].1.clone()).collect()))
         .collect();
-    let calibration = CalibrationSearch::choose(&losses);
+    let calibration = CalibrationSearch::choose(&losses, Method::usual(targets.task()));
     let place = methods.iter().position(|method| *method == calibration.chosen).expect("one of the methods is chosen");
 
     let decided: Vec<(Array2<f64>, Array2<bool>)> = parts

@@ -73,7 +73,7 @@ pub struct TrainFlags {
     #[arg(long, value_enum, value_name = "none|balanced", hide_possible_values = true, help_heading = "Head")]
     class_weight: Option<ClassWeightArg>,
     /// Probabilities from the logits: none (plain soft-max or sigmoids), temperature (one factor), platt (a line per label), beta (with a bend),
-    /// isotonic (any rising curve); auto takes the best by held-out log-loss, or a simpler one hardly worse [default: auto]
+    /// isotonic (any rising curve); auto takes temperature or, of several labels, platt, unless held-out log-loss is clearly for another [default: auto]
     #[arg(
         long,
         value_enum,
