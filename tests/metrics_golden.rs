@@ -26,8 +26,8 @@ use topicwire::metrics::summary::{Metric, RowStatistics};
 /// Both sides sum 64-bit floats, in different orders.
 const TOLERANCE: f64 = 1e-9;
 
-/// The floor takes a bin's probabilities for one and scales; worst of these cases FLOORWORST.
-const FLOOR_TOLERANCE: f64 = 0.02;
+/// The floor takes a bin's probabilities for one and scales; worst of these cases 0.0003.
+const FLOOR_TOLERANCE: f64 = 1e-3;
 
 struct Case {
     name: String,

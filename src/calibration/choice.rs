@@ -141,8 +141,8 @@ fn standard_error(values: &[f64]) -> f64 {
     (variance / n).sqrt()
 }
 
-/// Log-loss of each article by logits `[n_articles, n_labels]` that a calibration has made: `−ln` of the soft-max at its label, for `multi` the mean over labels of
-/// the binary losses. On logits, so that no probability is rounded to 0.
+/// Log-loss of each article by logits `[n_articles, n_labels]` that a calibration has made: `−ln` of the soft-max at its label, for
+/// `multi` the mean over labels of the binary losses. On logits, so that no probability is rounded to 0.
 ///
 /// # Errors
 /// Logits that do not match the targets.

@@ -1,7 +1,7 @@
 //! Temperature scaling: one factor that makes a soft-max, or sigmoids, as sure as they are right.
 //!
-//! `p = softmax(z / T)`, or `σ(z / T)` for every label where an article may have several, with the `T` that minimises the cross-entropy; the ranking of labels, and so accuracy, stays as
-//! it is. Source: Guo et al., *On Calibration of Modern Neural Networks* (2017), § 4.2.
+//! `p = softmax(z / T)`, or `σ(z / T)` for every label where an article may have several, with the `T` that minimises the
+//! cross-entropy; the ranking of labels, and so accuracy, stays as it is. Source: Guo et al., *On Calibration of Modern Neural Networks* (2017), § 4.2.
 //!
 //! Thirty articles that were all labelled rightly do not make the next one certain. As in Platt scaling, targets are therefore
 //! pulled a little off 0 and 1: of `n` articles, each counts `1 − 1/(n + 2)` for its label, the rest evenly for the others;

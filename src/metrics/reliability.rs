@@ -62,8 +62,8 @@ pub fn wilson_interval(n_hits: usize, n: usize) -> Interval {
 /// confidences, independently: noise alone puts each bin's frequency off.
 ///
 /// `1/n · Σ_b E|S_b − Σ p|`, where `S_b` counts what comes true in bin `b`. The distance is de Moivre's mean deviation of a binomial,
-/// `2 m C(n, m) p^m (1 − p)^(n − m + 1)` with `m = ⌊n p⌋ + 1` at the bin's mean confidence `p`, times the ratio of the standard deviation of `S_b` to the
-/// binomial's, which is a little larger where confidences in a bin differ.
+/// `2 m C(n, m) p^m (1 − p)^(n − m + 1)` with `m = ⌊n p⌋ + 1` at the bin's mean confidence `p`, times the ratio of the standard
+/// deviation of `S_b` to the binomial's, which is a little larger where confidences in a bin differ.
 ///
 /// # Errors
 /// No rows, a confidence outside `[0, 1]`, or no bins.
@@ -149,8 +149,8 @@ pub fn brier_parts(probability: &[f64], outcome: &[bool], n_bins: usize) -> Resu
 /// What a report says of probabilities beside its metrics; in JSON under the names of the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbabilityQuality {
-    /// Calibration error in 15 bins of equal mass, of the predictions that the report's `ece` is about. Biased upwards: noise in a bin counts as an error. Compare
-    /// it with the next.
+    /// Calibration error in 15 bins of equal mass, of the predictions that the report's `ece` is about. Biased upwards: noise in a bin
+    /// counts as an error. Compare it with the next.
     pub ece_equal_mass: f64,
     /// What perfectly calibrated probabilities like these would show on average, see [`ece_floor`].
     pub ece_equal_mass_floor: f64,
@@ -165,8 +165,9 @@ pub struct ProbabilityQuality {
 impl ProbabilityQuality {
     /// Measures probabilities.
     ///
-    /// As for `ece`, `single` looks at the label predicted of each article, `multi` at all labels of all articles, of which the floor takes the outcomes as
-    /// independent. The parts of the Brier score are means over labels for `multi`, sums over labels for `single` (half of them for two labels), as is the score.
+    /// As for `ece`, `single` looks at the label predicted of each article, `multi` at all labels of all articles, of which the floor takes
+    /// the outcomes as independent. The parts of the Brier score are means over labels for `multi`, sums over labels for `single` (half of
+    /// them for two labels), as is the score.
     ///
     /// # Shapes
     /// * `y_true`, `y_score` `[n, n_labels]`
