@@ -232,6 +232,10 @@ impl Classifier {
         };
         let fit = started.elapsed().saturating_sub(encode - encode_labelled);
 
+        if let Some(cv) = fitted.cv.as_ref().filter(|cv| cv.calibration.tried.len() > 1) {
+            let message = format!("calibration is {}", cv.calibration);
+            progress.event(Event::Note { message: &message });
+        }
         let contract = match &settings.contract {
             None => None,
             Some(promised) => {
@@ -255,6 +259,7 @@ impl Classifier {
             Some(cv) => Some(CrossValidation {
                 n_folds: cv.folds.n_folds(),
                 log_loss_of_strengths: cv.strengths.iter().map(|tried| (tried.strength, tried.log_loss)).collect(),
+                calibration: Some(cv.calibration),
                 report: EvaluationReport::new(
                     EvaluationInput {
                         labels: &resolved.labels,
