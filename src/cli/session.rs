@@ -10,7 +10,9 @@ use super::args::{DataArgs, DeviceArg, RunArgs};
 use super::exit::{Interrupted, Outcome};
 use super::printer::counted;
 use super::progress::{InputMeter, StderrProgress};
-use crate::data::{Article, Articles, DataError, Input, OnError, ReadOptions, RejectsWriter, Rows, SourceRow, read_articles};
+use crate::data::{
+    Article, Articles, DataError, Input, OnError, ReadOptions, RejectsWriter, Rows, SourceRow, read_articles,
+};
 use crate::encoder::candle::DeviceChoice;
 use crate::encoder::source::{EncoderId, SourceOptions};
 use crate::encoder::{Encoder, EncoderError, EncoderSettings, ExecutorChoice};

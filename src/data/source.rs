@@ -101,7 +101,14 @@ pub(super) fn sources(inputs: &[Input], options: &ReadOptions) -> Result<Vec<Sou
     let probe = |path: Option<PathBuf>| {
         let file: Arc<Path> = path.as_deref().unwrap_or(Path::new("stdin")).into();
         let id_prefix = has_several.then(|| file.display().to_string());
-        let origin = Origin { file: file.clone(), options: options.clone(), id_prefix, compressed: false, format: Format::Jsonl, header: None };
+        let origin = Origin {
+            file: file.clone(),
+            options: options.clone(),
+            id_prefix,
+            compressed: false,
+            format: Format::Jsonl,
+            header: None,
+        };
         let (meter, opened) = match &path {
             None => {
                 let meter = Meter::default();

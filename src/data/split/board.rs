@@ -97,7 +97,8 @@ impl<'a> Board<'a> {
     /// By how much χ², over labels, pairs and size, grows with the unit in the part; what is lacking makes it fall. χ² is the
     /// squared deviation over what there should be, so the rare count more.
     pub(super) fn cost_of_placing(&self, unit_idx: usize, part_idx: usize) -> f64 {
-        let growth = |held: f64, ideal: f64, more: f64| more * (2.0 * (held - ideal) + more) / ideal.max(f64::MIN_POSITIVE);
+        let growth =
+            |held: f64, ideal: f64, more: f64| more * (2.0 * (held - ideal) + more) / ideal.max(f64::MIN_POSITIVE);
         let mut cost = growth(self.held[part_idx], self.sizes[part_idx], self.n_articles_of(unit_idx));
         for &(feature, n) in self.units.content(unit_idx) {
             let held = f64::from(self.counts[feature * self.n_parts() + part_idx]);

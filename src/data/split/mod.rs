@@ -18,6 +18,9 @@ mod stratify;
 mod time;
 mod units;
 
+#[cfg(test)]
+mod tests;
+
 use rand::seq::SliceRandom;
 use thiserror::Error;
 
@@ -75,6 +78,8 @@ pub enum SplitError {
     TooFewArticles { n_articles: usize, n_parts: usize },
     #[error("{n_groups} groups, none of which may straddle, cannot be divided into {n_parts} parts")]
     TooFewGroups { n_groups: usize, n_parts: usize },
+    #[error("an article is in part {found}, counted from 0, of {n_parts} parts")]
+    PartNumber { found: usize, n_parts: usize },
     #[error("{n_times} different times cannot be divided into {n_parts} parts")]
     TooFewTimes { n_times: usize, n_parts: usize },
     #[error("{n_parts} parts have {expected} times between them, found {found}", expected = .n_parts - 1)]
@@ -175,6 +180,17 @@ pub struct Split {
 }
 
 impl Split {
+    /// A division made elsewhere, for [`Deviation::measure`].
+    ///
+    /// # Errors
+    /// [`SplitError::PartNumber`].
+    pub fn new(parts: Parts, part_of: Vec<Option<usize>>) -> Result<Self, SplitError> {
+        match part_of.iter().flatten().find(|&&part_idx| part_idx >= parts.len()) {
+            Some(&found) => Err(SplitError::PartNumber { found, n_parts: parts.len() }),
+            None => Ok(Self { parts, part_of }),
+        }
+    }
+
     /// The parts in order.
     pub fn parts(&self) -> &[Part] {
         self.parts.as_slice()
@@ -263,13 +279,7 @@ pub fn random(n_articles: usize, groups: Option<&[usize]>, parts: &Parts, seed: 
     Ok(Split::with_rest(parts, part_of))
 }
 
-fn divide(
-    units: Units,
-    parts: &Parts,
-    n_articles: usize,
-    is_grouped: bool,
-    seed: u64,
-) -> Result<Split, SplitError> {
+fn divide(units: Units, parts: &Parts, n_articles: usize, is_grouped: bool, seed: u64) -> Result<Split, SplitError> {
     if units.len() < parts.len() {
         return Err(SplitError::TooFewGroups { n_groups: units.len(), n_parts: parts.len() });
     }

@@ -71,8 +71,8 @@ pub(super) struct Rounding {
     n_parts: usize,
     /// `[n_kinds, n_parts]`: the share of the kind is no whole number there, and not rounded up yet.
     may_take: Vec<bool>,
-    /// Articles that each part has room for.
-    room: Vec<usize>,
+    /// Articles that each part has room for; below zero in the middle of an exchange.
+    room: Vec<isize>,
     /// Per part the articles by which it is rounded up.
     pub(super) taken: Vec<Vec<usize>>,
     /// Where in `taken` each article stands.
@@ -84,7 +84,7 @@ impl Rounding {
         Self {
             n_parts: sizes.len(),
             may_take: vec![false; units.contents.len() * sizes.len()],
-            room: sizes.to_vec(),
+            room: sizes.iter().map(|&size| size as isize).collect(),
             taken: vec![Vec::new(); sizes.len()],
             place_in: vec![0; units.len()],
         }
@@ -139,7 +139,8 @@ impl Rounding {
                 }
             }
         }
-        let mut part_idx = end.expect("shares that sum to whole numbers both ways can be rounded so that both sums stay");
+        let mut part_idx =
+            end.expect("shares that sum to whole numbers both ways can be rounded so that both sums stay");
         while let Some(Some(other)) = came_from[part_idx] {
             let freed = board.part_of[other];
             self.give_back(board, other);

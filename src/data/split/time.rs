@@ -58,7 +58,8 @@ impl fmt::Display for Time {
 }
 
 fn parse(text: &str) -> Option<NaiveDateTime> {
-    let date = |text: &str, format| NaiveDate::parse_from_str(text, format).ok().map(|date| date.and_time(NaiveTime::MIN));
+    let date =
+        |text: &str, format| NaiveDate::parse_from_str(text, format).ok().map(|date| date.and_time(NaiveTime::MIN));
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return match text.len() {
             4 => date(&format!("{text}-01-01"), "%Y-%m-%d"),
@@ -79,7 +80,10 @@ fn parse(text: &str) -> Option<NaiveDateTime> {
     // A `Z` behind a time to the minute, which RFC 3339 does not have.
     let text = text.strip_suffix('Z').unwrap_or(text);
     let formats = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
-    formats.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok()).or_else(|| date(text, "%Y-%m-%d"))
+    formats
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+        .or_else(|| date(text, "%Y-%m-%d"))
 }
 
 /// Parts that follow each other in time, the first the oldest. Each cut is between two different times, at the place nearest to
@@ -136,12 +140,7 @@ pub fn by_time(times: &[Time], groups: Option<&[usize]>, parts: &Parts) -> Resul
 /// assert_eq!(split.part_of(), [Some(0), Some(1), Some(0)]);
 /// # Ok::<(), topicwire::data::split::SplitError>(())
 /// ```
-pub fn at_times(
-    times: &[Time],
-    cuts: &[Time],
-    groups: Option<&[usize]>,
-    parts: &Parts,
-) -> Result<Split, SplitError> {
+pub fn at_times(times: &[Time], cuts: &[Time], groups: Option<&[usize]>, parts: &Parts) -> Result<Split, SplitError> {
     if cuts.len() + 1 != parts.len() {
         return Err(SplitError::Cuts { n_parts: parts.len(), found: cuts.len() });
     }
