@@ -128,7 +128,7 @@ pub fn gather(session: &Session, data: &DataArgs, columns: &Columns) -> anyhow::
                 values.push(value(&article, column, &options));
             }
         }
-        if ids.len() % ROWS_BETWEEN_CHECKS == 0 {
+        if ids.len().is_multiple_of(ROWS_BETWEEN_CHECKS) {
             session.check_cancelled()?;
         }
         article.extra.keys().for_each(|key| {
@@ -257,7 +257,7 @@ impl PartFiles {
                     file.write_all(&row).with_context(|| format!("cannot write {}", self.names[file_idx]))?;
                 }
             }
-            if row_idx % ROWS_BETWEEN_CHECKS == 0 {
+            if row_idx.is_multiple_of(ROWS_BETWEEN_CHECKS) {
                 session.check_cancelled()?;
             }
         }

@@ -50,7 +50,7 @@ fn rows_are_written_as_they_came_in_their_order() {
 #[test]
 fn csv_keeps_its_header_and_quotes() {
     let place = Place::new();
-    let row = |i: usize| format!("{i},\"one, \"\"two\"\"\nthree {i}\",{}\n", if i % 2 == 0 { "a" } else { "b" });
+    let row = |i: usize| format!("{i},\"one, \"\"two\"\"\nthree {i}\",{}\n", ["a", "b"][i % 2]);
     place.write("a.csv", format!("id,text,label\n{}", (0..10).map(row).collect::<String>()));
     place.run(&["split", "a.csv", "-o", "parts", "--parts", "x=0.5,y=0.3"]).expect(DONE);
     let (x, y) = (place.read_text("parts/x.csv"), place.read_text("parts/y.csv"));

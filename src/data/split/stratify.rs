@@ -31,7 +31,7 @@ pub(super) fn articles(units: &Units, sizes: &[usize], n_measured: usize, rng: &
         for (part_idx, &size) in sizes.iter().enumerate() {
             let product = n_members as u128 * size as u128;
             let n_sure = (product / units.len() as u128) as usize;
-            rounding.may_take[kind * sizes.len() + part_idx] = product % units.len() as u128 != 0;
+            rounding.may_take[kind * sizes.len() + part_idx] = !product.is_multiple_of(units.len() as u128);
             for unit_idx in members.by_ref().take(n_sure) {
                 board.place(unit_idx, part_idx);
                 rounding.room[part_idx] -= 1;
@@ -127,9 +127,9 @@ impl Rounding {
         let mut end = None;
         'search: while let Some(part_idx) = queue.pop_front() {
             for &other in &self.taken[part_idx] {
-                for next in 0..self.n_parts {
-                    if came_from[next].is_none() && self.may_take(kind_of[other], next) {
-                        came_from[next] = Some(Some(other));
+                for (next, from) in came_from.iter_mut().enumerate() {
+                    if from.is_none() && self.may_take(kind_of[other], next) {
+                        *from = Some(Some(other));
                         if self.room[next] > 0 {
                             end = Some(next);
                             break 'search;
