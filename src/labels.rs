@@ -54,7 +54,7 @@ impl Label {
 }
 
 /// What can be wrong with a set of labels.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LabelError {
     #[error("a label set must hold at least one label")]

@@ -12,6 +12,7 @@ pub mod output;
 mod printer;
 mod progress;
 mod session;
+mod split_files;
 mod terminal;
 mod wrapped;
 
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{bench, completions, embed, encoder, evaluate, explain, inspect, predict, train};
+use commands::{bench, completions, embed, encoder, evaluate, explain, inspect, predict, split, train};
 use exit::Outcome;
 
 /// Exit statuses, as every `--help` shows them.
@@ -44,6 +45,7 @@ enum Command {
     Explain(explain::ExplainCommand),
     Embed(embed::EmbedCommand),
     Bench(bench::BenchCommand),
+    Split(split::SplitCommand),
     Inspect(inspect::InspectCommand),
     #[command(subcommand)]
     Encoder(encoder::EncoderCommand),
@@ -72,6 +74,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Explain(command) => command.run(),
         Command::Embed(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Split(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Encoder(command) => command.run(),
         Command::Completions(command) => command.run(&mut Cli::command()),

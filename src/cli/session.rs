@@ -10,7 +10,9 @@ use super::args::{DataArgs, DeviceArg, RunArgs};
 use super::exit::{Interrupted, Outcome};
 use super::printer::counted;
 use super::progress::{InputMeter, StderrProgress};
-use crate::data::{Article, Articles, DataError, Input, OnError, RejectsWriter, Rows, read_articles};
+use crate::data::{
+    Article, Articles, DataError, Input, OnError, ReadOptions, RejectsWriter, Rows, SourceRow, read_articles,
+};
 use crate::encoder::candle::DeviceChoice;
 use crate::encoder::source::{EncoderId, SourceOptions};
 use crate::encoder::{Encoder, EncoderError, EncoderSettings, ExecutorChoice};
@@ -94,8 +96,18 @@ impl Session {
         data: &DataArgs,
         prepare: impl FnOnce(Articles) -> Articles,
     ) -> anyhow::Result<(MeteredRows, Rejected)> {
+        self.open_input_with(data, &data.read_options(), prepare)
+    }
+
+    /// As [`Session::open_input`], with options of reading beside the flags.
+    pub fn open_input_with(
+        &self,
+        data: &DataArgs,
+        options: &ReadOptions,
+        prepare: impl FnOnce(Articles) -> Articles,
+    ) -> anyhow::Result<(MeteredRows, Rejected)> {
         let inputs: Vec<Input> = data.data.iter().map(|name| Input::from(name.as_str())).collect();
-        let articles = prepare(read_articles(&inputs, &data.read_options())?);
+        let articles = prepare(read_articles(&inputs, options)?);
         let on_error = data.on_error.unwrap_or_default();
         let (writer, path) = match on_error {
             OnError::Stop => (None, None),
@@ -126,6 +138,13 @@ impl Session {
 pub struct MeteredRows {
     rows: Rows<Articles>,
     meter: InputMeter,
+}
+
+impl MeteredRows {
+    /// The row of the article that came last, as it stands in its file, where rows are kept.
+    pub fn take_source_row(&mut self) -> Option<SourceRow> {
+        self.rows.inner_mut().take_source_row()
+    }
 }
 
 impl Iterator for MeteredRows {

@@ -1,17 +1,29 @@
 //! Articles of several files, one after the other, in constant memory.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::Article;
 use super::error::{DataError, MAX_RAW_BYTES, Place, RowError, RowProblem};
 use super::meter::Meter;
-use super::options::ReadOptions;
+use super::options::{Format, ReadOptions};
 use super::source::{FileRows, Input, Source, sources};
 
 /// A condition that each article must meet, told where the article stands.
 pub type Check = Box<dyn FnMut(&Article, &Place) -> Result<(), RowProblem> + Send>;
+
+/// The row of an article as it stands in its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceRow {
+    /// Of the file.
+    pub format: Format,
+    /// The header of CSV and TSV, without its line end or a byte-order mark.
+    pub header: Option<Arc<[u8]>>,
+    /// The row without its line end; of Parquet the row as JSON, of `.txt` the whole file.
+    pub bytes: Vec<u8>,
+}
 
 /// Articles in the order of the inputs, read as they are asked for.
 ///
@@ -22,6 +34,7 @@ pub struct Articles {
     current: Option<(Place, FileRows)>,
     meters: Vec<Meter>,
     checks: Vec<Check>,
+    source_row: Option<SourceRow>,
     over: bool,
 }
 
@@ -42,7 +55,7 @@ pub fn read_articles<I: Clone + Into<Input>>(inputs: &[I], options: &ReadOptions
     let inputs: Vec<Input> = inputs.iter().cloned().map(Into::into).collect();
     let sources = VecDeque::from(sources(&inputs, options)?);
     let meters = sources.iter().map(|source| source.meter.clone()).collect();
-    Ok(Articles { sources, current: None, meters, checks: Vec::new(), over: false })
+    Ok(Articles { sources, current: None, meters, checks: Vec::new(), source_row: None, over: false })
 }
 
 impl Articles {
@@ -62,6 +75,11 @@ impl Articles {
     /// Bytes of all inputs together, when all are plain files.
     pub fn total_bytes(&self) -> Option<u64> {
         self.meters.iter().map(|meter| meter.n_bytes).sum()
+    }
+
+    /// The row of the article that came last, once; `None` unless [`ReadOptions::keep_rows`] is set.
+    pub fn take_source_row(&mut self) -> Option<SourceRow> {
+        self.source_row.take()
     }
 
     fn read(&mut self) -> Result<Option<Article>, DataError> {
@@ -84,12 +102,13 @@ impl Articles {
             place.position = located.position;
             for check in &mut self.checks {
                 if let Err(problem) = check(&located.article, place) {
-                    let mut raw = to_json(&located.article).to_string().into_bytes();
+                    let mut raw = article_row(&located.article).to_string().into_bytes();
                     raw.truncate(MAX_RAW_BYTES);
                     let (place, id) = (place.clone(), Some(located.article.id));
                     return Err(RowError { place, id, problem, raw }.into());
                 }
             }
+            self.source_row = located.source_row;
             return Ok(Some(located.article));
         }
     }
@@ -108,8 +127,8 @@ impl Iterator for Articles {
     }
 }
 
-/// The article as a JSON Lines row; of a row that was read without fault the source is not kept.
-fn to_json(article: &Article) -> Value {
+/// The article as a JSON Lines row, its columns by their default names.
+pub fn article_row(article: &Article) -> Value {
     let Article { id, title, text, labels, extra } = article;
     let mut row = json!({ "id": id, "title": title, "text": text, "labels": labels });
     if let Value::Object(row) = &mut row {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Article;
+use super::articles::SourceRow;
 use super::error::{DataError, MAX_RAW_BYTES, Place, Position, RowError, RowProblem};
-use super::options::ReadOptions;
+use super::options::{Format, ReadOptions};
 
 /// The file that rows come from, and how it is read.
 #[derive(Clone, Debug)]
@@ -18,6 +19,9 @@ pub(super) struct Origin {
     /// Stands before row numbers that serve as ids, so that they differ between files.
     pub(super) id_prefix: Option<String>,
     pub(super) compressed: bool,
+    pub(super) format: Format,
+    /// The first line of CSV and TSV as it stands in the file, where rows are kept.
+    pub(super) header: Option<Arc<[u8]>>,
 }
 
 /// The columns of one row, each where it belongs.
@@ -35,6 +39,8 @@ pub(super) struct Draft {
 pub(super) struct Located {
     pub(super) position: Position,
     pub(super) article: Article,
+    /// Where rows are kept.
+    pub(super) source_row: Option<SourceRow>,
 }
 
 impl Origin {
@@ -46,6 +52,8 @@ impl Origin {
             options: Arc::new(options.clone()),
             id_prefix: None,
             compressed: false,
+            format: Format::Jsonl,
+            header: None,
         })
     }
 
@@ -96,7 +104,12 @@ impl Origin {
                     labels,
                     extra,
                 };
-                return Ok(Located { position, article });
+                let source_row = self.options.keep_rows.then(|| SourceRow {
+                    format: self.format,
+                    header: self.header.clone(),
+                    bytes: raw(),
+                });
+                return Ok(Located { position, article, source_row });
             }
         };
         Err(self.row_error(position, id, problem, &raw()))

@@ -66,7 +66,7 @@ pub fn read_bytes<'a>(
 
 impl<R: BufRead> CsvRows<R> {
     /// Reads the header. An empty file has no header and no rows.
-    pub(super) fn open(origin: Origin, format: Format, reader: R) -> Result<Self, DataError> {
+    pub(super) fn open(mut origin: Origin, format: Format, reader: R) -> Result<Self, DataError> {
         let options = &origin.options;
         let mut records = Records::new(reader, options.delimiter_byte(format), options.quoting, options.max_row_bytes);
         let path = origin.file.to_path_buf();
@@ -78,6 +78,9 @@ impl<R: BufRead> CsvRows<R> {
                 fields.collect::<Result<_, _>>().map_err(|problem| DataError::Header { path, problem })?
             }
         };
+        if origin.options.keep_rows {
+            origin.header = Some(without_line_end(&records.raw).into());
+        }
         let roles = if header.is_empty() { Vec::new() } else { roles(&origin, &header)? };
         Ok(Self { origin, records, header, roles, row: 0, over: false })
     }

@@ -18,6 +18,7 @@ mod options;
 pub mod parquet;
 mod reject;
 mod source;
+pub mod split;
 mod targets;
 pub mod txt;
 
@@ -26,7 +27,7 @@ mod tests;
 
 use serde_json::{Map, Value};
 
-pub use articles::{Articles, Check, read_articles};
+pub use articles::{Articles, Check, SourceRow, article_row, read_articles};
 pub use error::{DataError, LabelFileProblem, MAX_RAW_BYTES, Place, Position, RowError, RowProblem};
 pub use ids::DuplicateIds;
 pub use options::{Columns, Format, LABEL_SEPARATOR, MAX_ROW_BYTES, Quoting, ReadOptions, UnknownFormatName};

@@ -171,6 +171,9 @@ pub struct ReadOptions {
     pub quoting: Quoting,
     /// A longer row is a row error.
     pub max_row_bytes: usize,
+    /// Whether each article's row is kept as it stands in the file, for [`super::Articles::take_source_row`].
+    #[serde(skip)]
+    pub keep_rows: bool,
 }
 
 impl Default for ReadOptions {
@@ -182,6 +185,7 @@ impl Default for ReadOptions {
             delimiter: None,
             quoting: Quoting::default(),
             max_row_bytes: MAX_ROW_BYTES,
+            keep_rows: false,
         }
     }
 }

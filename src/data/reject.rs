@@ -138,6 +138,11 @@ impl<I: Iterator<Item = Result<Article, DataError>>> Rows<I> {
         &self.inner
     }
 
+    /// As [`Rows::inner`], to take something from it.
+    pub fn inner_mut(&mut self) -> &mut I {
+        &mut self.inner
+    }
+
     fn skip(&mut self, error: &RowError) -> Result<(), DataError> {
         if let Some(listener) = &mut self.listener {
             listener(error);

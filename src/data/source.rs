@@ -101,7 +101,14 @@ pub(super) fn sources(inputs: &[Input], options: &ReadOptions) -> Result<Vec<Sou
     let probe = |path: Option<PathBuf>| {
         let file: Arc<Path> = path.as_deref().unwrap_or(Path::new("stdin")).into();
         let id_prefix = has_several.then(|| file.display().to_string());
-        let origin = Origin { file: file.clone(), options: options.clone(), id_prefix, compressed: false };
+        let origin = Origin {
+            file: file.clone(),
+            options: options.clone(),
+            id_prefix,
+            compressed: false,
+            format: Format::Jsonl,
+            header: None,
+        };
         let (meter, opened) = match &path {
             None => {
                 let meter = Meter::default();
@@ -228,6 +235,7 @@ fn open(mut origin: Origin, mut stream: impl Read + Send + 'static) -> Result<Fi
     let Some(format) = format_of(&origin, &prefix) else {
         return Err(DataError::UnknownFormat { path: origin.file.to_path_buf() });
     };
+    origin.format = format;
     let mut stream = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(prefix).chain(stream));
     if format != Format::Parquet {
         return rows(origin, format, stream);
@@ -254,7 +262,8 @@ fn rows(origin: Origin, format: Format, stream: impl BufRead + Send + 'static) -
 }
 
 #[cfg(feature = "parquet")]
-fn parquet_rows(origin: Origin, file: File, meter: &Meter) -> Result<FileRows, DataError> {
+fn parquet_rows(mut origin: Origin, file: File, meter: &Meter) -> Result<FileRows, DataError> {
+    origin.format = Format::Parquet;
     Ok(Box::new(super::parquet::ParquetRows::open(origin, file, meter.clone())?))
 }
 

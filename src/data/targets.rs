@@ -33,7 +33,7 @@ impl LabelledTargets {
 }
 
 /// Why labels cannot be resolved.
-#[derive(Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TargetError {
     #[error("there are no articles")]

@@ -17,4 +17,5 @@ mod formats;
 mod real_encoder;
 #[cfg(target_os = "linux")]
 mod signals;
+mod split;
 mod views;
