@@ -1,6 +1,7 @@
 //! The command line: parses flags into plain data, calls the library, prints what comes back.
 
 mod args;
+mod check_text;
 mod commands;
 mod config;
 mod exit;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{bench, completions, embed, encoder, evaluate, explain, inspect, predict, train};
+use commands::{bench, check, completions, embed, encoder, evaluate, explain, inspect, predict, train};
 use exit::Outcome;
 
 /// Exit statuses, as every `--help` shows them.
@@ -37,6 +38,7 @@ struct Cli {
 /// What each command does is said at its flags.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::CheckCommand),
     Train(train::TrainCommand),
     Evaluate(evaluate::EvaluateCommand),
     Predict(predict::PredictCommand),
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<Outcome> {
     progress::listen_for_signals()?;
     match command {
+        Command::Check(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),
