@@ -23,7 +23,7 @@ use commands::{bench, check, completions, embed, encoder, evaluate, explain, ins
 use exit::Outcome;
 
 /// Exit statuses, as every `--help` shows them.
-const EXIT_STATUS_HELP: &str = "Exit status: 0 done · 1 --fail-under not met · 2 failed, nothing usable written · \
+const EXIT_STATUS_HELP: &str = "Exit status: 0 done · 1 --fail-under or --strict not met · 2 failed, nothing usable written · \
 3 done, but rows were rejected · 130 interrupted";
 
 /// Train a topic classifier on labelled articles and label millions of them, on an ordinary CPU, offline.

@@ -84,3 +84,29 @@ fn passages(text: &str) -> impl Iterator<Item = &str> {
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passages_count_once_an_article_and_once_a_cluster() {
+        let notice = "Sign up for our newsletter and never miss a story.";
+        let text = |i: usize| format!("Story number {i} has words of its own here. {notice}\nRead on! {notice}");
+        let articles: Vec<Article> = (0..12).map(|i| Article::new(i.to_string(), text(i))).collect();
+        let apart: Vec<usize> = (0..12).collect();
+        let found = boilerplate_findings(&articles, &apart);
+        assert_eq!(found.len(), 1);
+        assert_eq!((&found[0].detail["passage"], &found[0].detail["n"]), (&notice.into(), &12.into()));
+        assert_eq!(found[0].rows, apart);
+        // Copies of one story repeat all of it.
+        assert_eq!(boilerplate_findings(&articles, &[0; 12]), []);
+        assert_eq!(boilerplate_findings(&articles[..9], &apart[..9]), [], "too few articles");
+    }
+
+    #[test]
+    fn passages_are_lines_and_sentences() {
+        let found: Vec<&str> = passages("One. Two 3.5! Three?\nFour\r\n\nFive.").map(str::trim).collect();
+        assert_eq!(found, ["One.", "Two 3.5!", "Three?", "Four", "", "Five."]);
+    }
+}

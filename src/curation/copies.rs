@@ -117,3 +117,77 @@ fn group(rows: &[usize], duplicates: &Duplicates) -> Finding {
         None => finding,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::curation::duplicates::{DuplicateSettings, find_duplicates};
+    use crate::progress::Silent;
+
+    const WIRE: &str =
+        "Ships carrying grain left the harbour of Odesa on Monday, the port authority said in a statement.";
+
+    fn article(text: &str, labels: &[&str]) -> Article {
+        Article { labels: Some(labels.iter().map(|name| (*name).to_owned()).collect()), ..Article::new("id", text) }
+    }
+
+    fn findings(articles: &[Article], n_train: usize) -> Vec<Finding> {
+        let texts: Vec<&str> = articles.iter().map(|article| article.text.as_str()).collect();
+        let duplicates = find_duplicates(&texts, None, &DuplicateSettings::default(), &Silent).unwrap();
+        copy_findings(articles, n_train, &duplicates)
+    }
+
+    fn brief(findings: &[Finding]) -> Vec<(FindingKind, Severity, &[usize])> {
+        findings.iter().map(|finding| (finding.kind, finding.severity, &finding.rows[..])).collect()
+    }
+
+    #[test]
+    fn a_test_article_leaks_by_the_training_article_most_like_it() {
+        let near = format!("KYIV - {WIRE}");
+        let articles = [
+            article(&near, &["trade"]),
+            article("Tariffs on steel will rise again.", &["trade"]),
+            article(&WIRE.to_uppercase(), &["trade"]),
+            article(WIRE, &["trade"]),
+            article("Another frigate was ordered by the navy.", &["defense"]),
+        ];
+        let found = findings(&articles, 3);
+        assert_eq!(
+            brief(&found),
+            [
+                (FindingKind::Leakage, Severity::Error, &[3, 2][..]),
+                (FindingKind::NearDuplicates, Severity::Warning, &[0, 2]),
+            ]
+        );
+        assert_eq!((&found[0].detail["exact"], &found[0].detail["jaccard"]), (&true.into(), &1.0.into()));
+        // Without the exact copy in training the near one counts.
+        let found = findings(&articles[..2].iter().chain(&articles[3..]).cloned().collect::<Vec<_>>(), 2);
+        assert_eq!(brief(&found), [(FindingKind::Leakage, Severity::Error, &[2, 0][..])]);
+        assert_eq!(found[0].detail["exact"], false);
+        // All of one part: no leak.
+        assert_eq!(
+            brief(&findings(&articles[2..4], 2)),
+            [(FindingKind::ExactDuplicates, Severity::Warning, &[0, 1][..])]
+        );
+    }
+
+    #[test]
+    fn same_texts_with_other_labels_are_in_conflict_and_the_same_labels_in_another_order_are_not() {
+        let near = format!("KYIV - {WIRE}");
+        let agreeing = [article(WIRE, &["trade", "energy"]), article(&near, &["energy", "trade"])];
+        assert_eq!(brief(&findings(&agreeing, 2)), [(FindingKind::NearDuplicates, Severity::Warning, &[0, 1][..])]);
+
+        let near_conflict = [article(WIRE, &["trade"]), article(&near, &["energy"]), article(&near, &["energy"])];
+        let found = findings(&near_conflict, 3);
+        assert_eq!((found[0].kind, found[0].severity), (FindingKind::ConflictingLabels, Severity::Warning));
+        assert_eq!((found[0].rows.len(), &found[0].labels[..]), (3, &["energy".to_owned(), "trade".to_owned()][..]));
+
+        let exact_conflict = [article(WIRE, &["trade"]), article(&WIRE.to_lowercase(), &["energy"])];
+        assert_eq!(findings(&exact_conflict, 2)[0].severity, Severity::Error);
+        // Across training and test too.
+        assert_eq!(findings(&exact_conflict, 1)[1].kind, FindingKind::ConflictingLabels);
+
+        let unknown = [article(WIRE, &["trade"]), Article::new("2", WIRE)];
+        assert_eq!(findings(&unknown, 2).len(), 1, "what is not known contradicts nothing");
+    }
+}

@@ -376,3 +376,143 @@ impl Clusters {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+    use rand::RngExt;
+
+    use super::*;
+    use crate::progress::Silent;
+    use crate::rng::generator;
+
+    fn found(texts: &[String]) -> Duplicates {
+        find_duplicates(texts, None, &DuplicateSettings::default(), &Silent).unwrap()
+    }
+
+    /// Texts of made-up words, a third of them earlier ones with some words changed.
+    fn texts(n: usize) -> Vec<String> {
+        let mut rng = generator(3, "texts");
+        let mut texts: Vec<Vec<String>> = Vec::new();
+        for i in 0..n {
+            let mut words: Vec<String> = match i % 3 == 2 {
+                true => texts[rng.random_range(0..i)].clone(),
+                false => (0..rng.random_range(8..60)).map(|_| format!("w{:03}", rng.random_range(0..900))).collect(),
+            };
+            for _ in 0..rng.random_range(0..6) {
+                let at = rng.random_range(0..words.len());
+                words[at] = format!("w{:03}", rng.random_range(0..900));
+            }
+            texts.push(words);
+        }
+        texts.into_iter().map(|words| words.join(" ")).collect()
+    }
+
+    #[test]
+    fn every_pair_is_found_that_comparing_all_with_all_finds() {
+        let texts = texts(600);
+        let settings = DuplicateSettings::default();
+        let sets: Vec<Vec<u64>> =
+            texts.iter().map(|text| shingles(&normalized(text), settings.shingle_chars)).collect();
+        let mut clusters = Clusters::new(texts.len());
+        let mut n_pairs = 0;
+        for b in 0..texts.len() {
+            for a in (0..b).filter(|&a| jaccard(&sets[a], &sets[b]) >= settings.min_jaccard_alone) {
+                clusters.join(a, b);
+                n_pairs += 1;
+            }
+        }
+        assert!(n_pairs > 50, "only {n_pairs} pairs prove nothing");
+        let found = found(&texts);
+        assert_eq!(found.cluster_of, clusters.numbered());
+        for pair in &found.pairs {
+            assert_eq!(pair.jaccard, jaccard(&sets[pair.a], &sets[pair.b]));
+            assert!(pair.a < pair.b && pair.jaccard >= settings.min_jaccard_alone);
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_nothing() {
+        let texts = texts(300);
+        let with = |n_threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            pool.install(|| found(&texts))
+        };
+        assert_eq!(with(1), with(4));
+    }
+
+    #[test]
+    fn texts_that_are_all_alike_are_not_compared_all_with_all() {
+        let n = 3000;
+        let same = vec!["The same words in each and every one of these texts.".to_owned(); n];
+        let pairs = found(&same).pairs;
+        assert_eq!(pairs.len(), n - 1);
+        assert!(pairs.iter().all(|pair| pair.a == 0 && pair.is_exact));
+
+        let like = |i: usize| {
+            format!("Weather report {i}: sunny in the south, cloudy with some rain in the north, storms later at sea.")
+        };
+        let alike: Vec<String> = (0..n).map(like).collect();
+        let found = found(&alike);
+        assert_eq!(found.n_clusters(), 1);
+        assert!(found.pairs.len() < (2 * MAX_COMPARED + 1) * n, "{} pairs", found.pairs.len());
+    }
+
+    #[test]
+    fn embeddings_confirm_what_shingles_leave_in_doubt() {
+        let a = "what is the least amount that a transfer abroad may have at your bank";
+        let b = "what is the least amount that a deposit in cash may have at your bank";
+        let texts = [a, b];
+        let settings = DuplicateSettings { min_jaccard: 0.5, ..DuplicateSettings::default() };
+        let similarity = jaccard(&shingles(&normalized(a), 5), &shingles(&normalized(b), 5));
+        assert!(similarity > 0.5 && similarity < settings.min_jaccard_alone, "{similarity}");
+        let clusters = |embeddings: Option<ArrayView2<f32>>| {
+            find_duplicates(&texts, embeddings, &settings, &Silent).unwrap().n_clusters()
+        };
+        assert_eq!(clusters(None), 2);
+        assert_eq!(clusters(Some(array![[1.0, 0.0], [0.0, 1.0]].view())), 2);
+        assert_eq!(clusters(Some(array![[1.0, 0.2], [2.0, 0.5]].view())), 1);
+        let sure = DuplicateSettings { sure_jaccard: 0.5, ..settings };
+        let opposite = array![[1.0, 0.0], [-1.0, 0.0]];
+        let found = find_duplicates(&texts, Some(opposite.view()), &sure, &Silent).unwrap();
+        assert_eq!(found.pairs[0].cosine, Some(-1.0));
+    }
+
+    #[test]
+    fn words_alone_make_texts_the_same_and_signs_where_there_are_none() {
+        let texts = ["Grain, ships: Odesa!", "grain ships odesa", "👍", " 👍 ", "👎", ""].map(str::to_owned);
+        let found = found(&texts);
+        assert_eq!(found.first_same, [0, 0, 2, 2, 4, 5]);
+        assert_eq!(found.clusters(), [vec![0, 1], vec![2, 3]]);
+        assert_eq!(
+            find_duplicates::<String>(&[], None, &DuplicateSettings::default(), &Silent).unwrap().n_clusters(),
+            0
+        );
+    }
+
+    #[test]
+    fn settings_and_shapes_are_checked_and_work_can_be_stopped() {
+        struct Stop;
+        impl Progress for Stop {
+            fn event(&self, _: Event<'_>) {}
+            fn is_cancelled(&self) -> bool {
+                true
+            }
+        }
+        let defaults = DuplicateSettings::default();
+        let error =
+            |settings: DuplicateSettings| find_duplicates(&["a"], None, &settings, &Silent).unwrap_err().to_string();
+        let settings = DuplicateSettings { min_jaccard: 0.0, ..defaults };
+        assert_eq!(error(settings), "setting `min_jaccard` is 0, expected above 0, at most 1");
+        assert!(
+            error(DuplicateSettings { sure_jaccard: f64::NAN, ..defaults })
+                .starts_with("setting `sure_jaccard` is NaN")
+        );
+        assert!(error(DuplicateSettings { shingle_chars: 0, ..defaults }).starts_with("setting `shingle_chars`"));
+        assert!(error(DuplicateSettings { min_cosine: 2.0, ..defaults }).starts_with("setting `min_cosine`"));
+        let rows = array![[1.0, 0.0], [0.0, 1.0]];
+        let error = find_duplicates(&["a"], Some(rows.view()), &defaults, &Silent).unwrap_err();
+        assert_eq!(error, CurationError::EmbeddingRows { expected: 1, found: 2 });
+        assert_eq!(find_duplicates(&["a"], None, &defaults, &Stop).unwrap_err(), CurationError::Interrupted);
+    }
+}

@@ -207,3 +207,94 @@ fn differing(rows: &BTreeMap<&str, Vec<usize>>, a: &str, b: &str) -> Vec<usize> 
     differing.sort_unstable();
     differing
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn articles(rows: &[(usize, &[&str])]) -> Vec<Article> {
+        let row = |labels: &[&str]| {
+            let labels = labels.iter().map(|name| (*name).to_owned()).collect();
+            Article { labels: Some(labels), ..Article::new("id", "text") }
+        };
+        rows.iter().flat_map(|(n, labels)| std::iter::repeat_n(row(labels), *n)).collect()
+    }
+
+    fn of_kind(findings: &[Finding], kind: FindingKind) -> Vec<Vec<&str>> {
+        let labels = |finding: &'_ &Finding| finding.kind == kind;
+        findings.iter().filter(labels).map(|f| f.labels.iter().map(String::as_str).collect()).collect()
+    }
+
+    #[test]
+    fn rare_labels_and_labels_of_one_side_are_named() {
+        let all = articles(&[(20, &["trade"]), (4, &["energy"]), (9, &["defense"]), (2, &["trade"]), (1, &["sport"])]);
+        let found = label_findings(&all, 33);
+        assert_eq!(of_kind(&found, FindingKind::RareLabel), [["energy"], ["defense"]], "rarest first");
+        assert_eq!((found[0].severity, found[1].severity), (Severity::Warning, Severity::Note));
+        assert_eq!(of_kind(&found, FindingKind::LabelNotInTrain), [["sport"]]);
+        assert_eq!(found.iter().find(|f| f.kind == FindingKind::LabelNotInTrain).unwrap().rows, [35]);
+        assert_eq!(of_kind(&found, FindingKind::LabelNotInTest), [["defense"], ["energy"]]);
+        assert!(of_kind(&label_findings(&all[..33], 33), FindingKind::LabelNotInTest).is_empty());
+    }
+
+    #[test]
+    fn names_that_look_alike_are_told_from_names_that_are_numbered() {
+        let names =
+            ["Energy", "energy", "sanctions", "sanction", "nato-talks", "nato talks", "elections", "election-s"];
+        let rows: Vec<(usize, Vec<&str>)> = names.iter().map(|&name| (10, vec![name])).collect();
+        let rows: Vec<(usize, &[&str])> = rows.iter().map(|(n, labels)| (*n, &labels[..])).collect();
+        let found = label_findings(&articles(&rows), 80);
+        assert_eq!(of_kind(&found, FindingKind::SimilarLabelNames).len(), 4);
+        let slip = label_findings(&articles(&[(10, &["terrorism"]), (10, &["terorism"])]), 20);
+        assert_eq!(of_kind(&slip, FindingKind::SimilarLabelNames), [["terorism", "terrorism"]]);
+        for (a, b) in [("phase-1-trial", "phase-2-trial"), ("import", "export"), ("gas", "gnp"), ("trade", "tirade")] {
+            let healthy = label_findings(&articles(&[(10, &[a]), (10, &[b])]), 20);
+            assert!(of_kind(&healthy, FindingKind::SimilarLabelNames).is_empty(), "{a}, {b}");
+        }
+    }
+
+    #[test]
+    fn company_that_is_odd_is_named_with_its_exceptions() {
+        let all = articles(&[
+            (30, &["wheat", "grain"]),
+            (1, &["wheat"]),
+            (40, &["corn", "maize", "grain"]),
+            (2, &["corn", "grain"]),
+            (300, &["earn"]),
+            (200, &["acq"]),
+            (27, &["grain", "acq"]),
+        ]);
+        let found = label_findings(&all, all.len());
+        assert_eq!(of_kind(&found, FindingKind::TwinLabels), [["corn", "maize"]]);
+        let implied = of_kind(&found, FindingKind::ImpliedLabel);
+        assert_eq!(implied, [["corn", "grain"], ["maize", "grain"], ["wheat", "grain"]]);
+        let wheat = found.iter().find(|f| f.labels == ["wheat", "grain"]).unwrap();
+        assert_eq!((&wheat.rows[..], &wheat.detail["n_both"]), (&[30][..], &30.into()));
+        let p = Margins { n: all.len(), n_a: 99, n_b: 31 }.at_least(30);
+        assert_eq!(wheat.detail["p"].as_f64(), Some(p));
+        // 300 · 227 / 600 = 113.5 are expected together.
+        let apart = found.iter().find(|f| f.kind == FindingKind::NeverTogether).unwrap();
+        assert_eq!(
+            (&apart.labels[..], &apart.detail["expected"]),
+            (&["earn".to_owned(), "acq".into()][..], &113.5.into())
+        );
+        // One label an article: of course they never come together.
+        let single = label_findings(&articles(&[(300, &["earn"]), (200, &["acq"])]), 500);
+        assert_eq!(single, []);
+    }
+
+    #[test]
+    fn missing_labels_are_a_slip_only_among_labelled_ones() {
+        let mut all = articles(&[(60, &["trade"]), (60, &["energy"]), (1, &[])]);
+        let found = label_findings(&all, all.len());
+        assert_eq!((found[0].kind, &found[0].rows[..]), (FindingKind::NoLabels, &[120][..]));
+        all[0].labels = None;
+        assert_eq!(label_findings(&all, all.len())[0].kind, FindingKind::Unlabelled);
+        all.iter_mut().for_each(|article| article.labels = None);
+        assert_eq!(label_findings(&all, all.len()), []);
+        let mut mixed = articles(&[(60, &["trade"]), (60, &[])]);
+        assert_eq!(label_findings(&mixed, mixed.len()), [], "none is a legal answer");
+        mixed.clear();
+        assert_eq!(label_findings(&mixed, 0), []);
+    }
+}

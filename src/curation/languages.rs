@@ -70,3 +70,36 @@ pub fn language_findings(articles: &[Article]) -> Vec<Finding> {
     findings.push(finding.with("n_unknown", articles.len() - n_known));
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn articles_in_another_language_are_named_and_short_ones_are_not_told() {
+        let english = "The port authority said on Monday that the ships which had been waiting for weeks left the harbour with grain.";
+        let ukrainian =
+            "Адміністрація порту повідомила в понеділок, що судна, які чекали кілька тижнів, вийшли з гавані з зерном.";
+        let mut articles: Vec<Article> = (0..9).map(|i| Article::new(i.to_string(), english)).collect();
+        articles.push(Article::new("9", ukrainian));
+        articles.push(Article::new("10", "Grain"));
+        let found = language_findings(&articles);
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            (found[0].kind, &found[0].rows[..], &found[0].detail["language"]),
+            (FindingKind::OtherLanguage, &[9][..], &"ukr".into())
+        );
+        assert_eq!((&found[1].detail["n"]["eng"], &found[1].detail["n_unknown"]), (&9.into(), &1.into()));
+        assert_eq!(language_findings(&articles[10..]), []);
+    }
+
+    #[test]
+    fn tables_and_names_are_no_other_language() {
+        for text in [
+            "Shr 34 cts vs 15 cts Net 1,234,000 vs 567,000 Revs 11.5 mln vs 10.3 mln Avg shrs 5.3 mln vs 4.4 mln Qtly div",
+            "Arsenal 2 Chelsea 1, Real Madrid 3 Bayern Munich 3, Juventus 0 Porto 1, Ajax Amsterdam 2 Olympique Marseille 2",
+        ] {
+            assert_eq!(language(text), None, "{text}");
+        }
+    }
+}

@@ -63,12 +63,15 @@ const TAGS: [&str; 28] = [
 /// Entities that stand in text without their `&` where it was stripped.
 const BARE_ENTITIES: [&str; 6] = ["quot;", "nbsp;", "apos;", "amp;", "lt;", "gt;"];
 
+/// A kind of finding and its details.
+type Problem = (FindingKind, Severity, Vec<(&'static str, Value)>);
+
 /// What was measured in one text.
 struct Measured {
     n_words: usize,
     is_upper: bool,
     is_title_repeated: bool,
-    problems: Vec<(FindingKind, Severity, Vec<(&'static str, Value)>)>,
+    problems: Vec<Problem>,
 }
 
 /// Problems of texts, one finding for each article and kind; titles that texts repeat are one finding together.
