@@ -16,6 +16,8 @@ use crate::data::Article;
 const MAX_NAMED: usize = 3;
 /// Languages named.
 const MAX_LANGUAGES: usize = 6;
+/// Characters of an example that are not broken.
+const MAX_WHOLE: usize = 45;
 /// Characters of a text that the review file shows; conflicts and slips of labels are judged by how it begins.
 const EXCERPT_CHARS: usize = 300;
 
@@ -193,7 +195,7 @@ fn examples(checked: &Checked, found: &[&Finding], n_examples: usize) -> String 
         _ => found.iter().take(n_examples).map(|finding| example(checked, finding)).collect(),
     };
     let n = found.len().max(texts.len());
-    let shown = texts.iter().take(n_examples).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let shown = texts.iter().take(n_examples).map(|text| whole(text)).collect::<Vec<_>>().join(", ");
     let has_more = n_examples > 0 && n > n_examples;
     shown + if has_more { ", …" } else { "" }
 }
@@ -256,6 +258,11 @@ fn example(checked: &Checked, finding: &Finding) -> String {
         }
         _ => ids(" "),
     }
+}
+
+/// A short example stays on one line.
+fn whole(text: &str) -> String {
+    if text.chars().count() <= MAX_WHOLE { text.replace(' ', "\u{a0}") } else { text.to_owned() }
 }
 
 /// An id as it is shown, on one line.

@@ -23,7 +23,7 @@ const ESTIMATE_SLACK: f64 = 0.13;
 const MAX_COMPARED: usize = 8;
 
 /// Clusters of up to this many articles have all their pairs listed, larger ones enough to hold them together.
-const MAX_LISTED_CLUSTER: usize = 16;
+pub(super) const MAX_LISTED_CLUSTER: usize = 16;
 
 /// Articles between two looks at whether to stop.
 const CHUNK: usize = 8192;
@@ -46,7 +46,7 @@ pub struct DuplicateSettings {
 /// Measured on news with changed bylines, cut or added ends, other words and slips of the pen: `docs/results.md`.
 impl Default for DuplicateSettings {
     fn default() -> Self {
-        Self { shingle_chars: 5, min_jaccard: 0.6, min_jaccard_alone: 0.7, sure_jaccard: 0.8, min_cosine: 0.8 }
+        Self { shingle_chars: 5, min_jaccard: 0.6, min_jaccard_alone: 0.7, sure_jaccard: 0.8, min_cosine: 0.75 }
     }
 }
 

@@ -52,7 +52,8 @@ fn fast(place: &Place, more: &[&str]) -> Run {
 #[test]
 fn what_is_wrong_is_named_with_examples_the_worst_first() {
     let run = fast(&place(), &[]).expect(DONE).says("checked in ");
-    let shown = run.out();
+    // Examples are not broken where they are short.
+    let shown = &run.out().replace('\u{a0}', " ");
     assert!(
         shown.starts_with("18 articles (16 in train, 2 in test.jsonl): 5 errors, "),
         "one number for each severity: {shown}"
@@ -61,16 +62,16 @@ fn what_is_wrong_is_named_with_examples_the_worst_first() {
     assert!(order.is_sorted(), "{shown}");
     for part in [
         "unusable_row",
-        "train.jsonl:17: ",
+        "train.jsonl:17:",
         "duplicate_id",
         "leakage",
-        "t1\u{a0}=\u{a0}w1",
+        "t1 = w1",
         "conflicting_labels",
         "(defense | trade)",
         "label_not_in_train",
         "sport (1)",
         "near_duplicates",
-        "w1\u{a0}~\u{a0}w2\u{a0}~\u{a0}w3",
+        "w1 ~ w2 ~ w3",
         "similar_label_names",
         "Trade (1) / trade (9)",
         "mojibake",
