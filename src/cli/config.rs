@@ -45,7 +45,8 @@ pub enum ConfigFileError {
 }
 
 /// Sections of a config file, one per command that takes `--config`.
-pub const SECTIONS: [&str; 7] = ["train", "evaluate", "predict", "explain", "embed", "bench", "split"];
+pub const SECTIONS: [&str; 10] =
+    ["check", "split", "train", "tune", "study", "evaluate", "predict", "explain", "embed", "bench"];
 
 /// The flags over the file's section `command` over its top level.
 ///

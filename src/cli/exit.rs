@@ -9,7 +9,7 @@ use super::hints;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// `--fail-under` was not met.
+    /// `--fail-under` or `--strict` was not met.
     GateNotMet,
     /// Everything usable was done; some rows were not usable.
     RowsRejected,

@@ -1,6 +1,7 @@
 //! The command line: parses flags into plain data, calls the library, prints what comes back.
 
 mod args;
+mod check_text;
 mod commands;
 mod config;
 mod contract_text;
@@ -20,11 +21,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{bench, completions, embed, encoder, evaluate, explain, inspect, predict, split, train};
+use commands::{bench, check, completions, embed, encoder, evaluate, explain, inspect, predict, split, train};
 use exit::Outcome;
 
 /// Exit statuses, as every `--help` shows them.
-const EXIT_STATUS_HELP: &str = "Exit status: 0 done · 1 --fail-under not met · 2 failed, nothing usable written · \
+const EXIT_STATUS_HELP: &str = "Exit status: 0 done · 1 --fail-under or --strict not met · 2 failed, nothing usable written · \
 3 done, but rows were rejected · 130 interrupted";
 
 /// Train a topic classifier on labelled articles and label millions of them, on an ordinary CPU, offline.
@@ -39,6 +40,7 @@ struct Cli {
 /// What each command does is said at its flags.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::CheckCommand),
     Train(train::TrainCommand),
     Evaluate(evaluate::EvaluateCommand),
     Predict(predict::PredictCommand),
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<Outcome> {
     progress::listen_for_signals()?;
     match command {
+        Command::Check(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),

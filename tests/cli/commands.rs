@@ -2,8 +2,9 @@
 
 use crate::support::{DONE, ENCODER, FAILED, GATE_NOT_MET, Place, ROWS_REJECTED, articles, rows};
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &[],
+    &["check"],
     &["train"],
     &["evaluate"],
     &["predict"],

@@ -8,6 +8,7 @@ mod support;
 #[cfg(target_os = "linux")]
 mod bad_input;
 mod bench;
+mod check;
 mod commands;
 mod config;
 mod contract;

@@ -1,6 +1,7 @@
 //! One file for each command: its flags, and a `run` that calls the library.
 
 pub mod bench;
+pub mod check;
 pub mod completions;
 pub mod embed;
 pub mod encoder;
