@@ -15,6 +15,7 @@ use crate::cli::output::{Compression, OutputError, OutputFile, Target};
 use crate::cli::session::{Rejected, Session};
 use crate::data::{Article, Format, ReadOptions, SourceRow, TargetError, article_row};
 use crate::labels::closest;
+use crate::pipeline::titled;
 
 /// Rows between two looks at whether to stop.
 const ROWS_BETWEEN_CHECKS: usize = 4096;
@@ -24,6 +25,8 @@ pub struct Columns {
     pub time: Option<String>,
     pub source: Option<String>,
     pub group: Option<String>,
+    /// Whether titles and texts are needed too.
+    pub texts: bool,
 }
 
 /// What is wrong with files that are to be divided.
@@ -50,6 +53,8 @@ pub struct Gathered {
     pub times: Vec<Option<String>>,
     pub sources: Vec<Option<String>>,
     pub groups: Vec<Option<String>>,
+    /// Titles and texts; empty unless asked for.
+    pub texts: Vec<String>,
     shape: Shape,
     spool: BufReader<File>,
     row_bytes: Vec<usize>,
@@ -109,6 +114,7 @@ pub fn gather(session: &Session, data: &DataArgs, columns: &Columns) -> anyhow::
     let mut shape: Option<Shape> = None;
     let (mut ids, mut labels, mut row_bytes) = (Vec::new(), Vec::new(), Vec::new());
     let (mut times, mut sources, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+    let mut texts = Vec::new();
     let mut seen_columns = BTreeSet::new();
     while let Some(article) = rows.next() {
         let article = article?;
@@ -136,6 +142,9 @@ pub fn gather(session: &Session, data: &DataArgs, columns: &Columns) -> anyhow::
                 seen_columns.insert(key.clone());
             }
         });
+        if columns.texts {
+            texts.push(titled(&article).joined().into_owned());
+        }
         ids.push(article.id);
         labels.push(article.labels);
     }
@@ -153,7 +162,7 @@ pub fn gather(session: &Session, data: &DataArgs, columns: &Columns) -> anyhow::
     let inputs = std::mem::take(&mut *files.lock().expect("nothing panics while it is held"));
     let shape = shape.unwrap_or(Shape { format: Format::Jsonl, header: None });
     let spool = BufReader::new(spool);
-    Ok((Gathered { ids, labels, times, sources, groups, shape, spool, row_bytes, inputs }, rejected))
+    Ok((Gathered { ids, labels, times, sources, groups, texts, shape, spool, row_bytes, inputs }, rejected))
 }
 
 /// The article's value of a column as text; `None` where it is missing, `null` or blank.

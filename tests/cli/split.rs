@@ -176,3 +176,26 @@ fn the_seed_decides_and_bad_rows_are_counted() {
     let run = place.run(&["split", "one.jsonl", "-o", "rare"]).expect(DONE);
     run.says("1 label has fewer articles than there are parts: `rare`");
 }
+
+#[test]
+fn wire_copy_does_not_straddle() {
+    let place = Place::new();
+    let words =
+        |i: usize| (0..40).map(|j| format!("word{}", (i * 977 + j * j * 31) % 5000)).collect::<Vec<_>>().join(" ");
+    let row = |id: String, text: String, i: usize| {
+        serde_json::json!({"id": id, "text": text, "label": ["trade", "war"][i % 2]}).to_string() + "\n"
+    };
+    let copies = (0..30).map(|i| row(format!("copy-{i}"), format!("KYIV (Agency) - {}", words(i)), i));
+    let all: String = (0..30).map(|i| row(format!("first-{i}"), words(i), i)).chain(copies).collect();
+    place.write("news.jsonl", all);
+    let straddling = |flags: &[&str], folder: &str| {
+        place.run(&[&["split", "news.jsonl", "-o", folder], flags].concat()).expect(DONE);
+        let number = |row: &serde_json::Value| row["id"].as_str().unwrap().split_once('-').unwrap().1.to_owned();
+        let in_part = |part: &str| -> BTreeSet<String> {
+            rows(&place.read_text(&format!("{folder}/{part}.jsonl"))).iter().map(number).collect()
+        };
+        in_part("train").intersection(&in_part("test")).count()
+    };
+    assert!(straddling(&[], "plain") > 0);
+    assert_eq!(straddling(&["--group-near-duplicates"], "grouped"), 0);
+}

@@ -14,6 +14,8 @@ use crate::cli::printer::{self, Table, counted, visible};
 use crate::cli::progress::{ProgressMode, StderrProgress};
 use crate::cli::session::Session;
 use crate::cli::split_files::{self, Columns, Gathered};
+use crate::curation::CurationError;
+use crate::curation::duplicates::{DuplicateSettings, find_duplicates};
 use crate::data::split::{
     Deviation, Parts, Split, Time, TimeError, at_times, by_time, groups_of, merge_groups, random, stratified,
 };
@@ -90,6 +92,9 @@ pub struct SplitFlags {
     /// Column whose values stay together: articles with equal ones go to one part
     #[arg(long, value_name = "COLUMN", help_heading = "Division")]
     group: Option<String>,
+    /// Keep the same and nearly the same texts together, such as wire copy
+    #[arg(long, help_heading = "Division")]
+    group_near_duplicates: bool,
     /// Seed of everything random [default: 0]
     #[arg(long, value_name = "N", help_heading = "Run")]
     seed: Option<u64>,
@@ -177,6 +182,7 @@ impl SplitFlags {
                 time: (by == ByArg::Time).then(|| named(&self.time_column, TIME_COLUMN)),
                 source: (by == ByArg::Source).then(|| named(&self.source_column, SOURCE_COLUMN)),
                 group: self.group.clone(),
+                texts: self.group_near_duplicates,
             },
             seed: self.seed.unwrap_or_default(),
         })
@@ -208,7 +214,7 @@ impl SplitCommand {
         files.check(flags.overwrite, &gathered)?;
 
         let labelled = resolve(&gathered);
-        let groups = groups(&gathered, &plan.columns);
+        let groups = session.install(|| groups(&gathered, &plan.columns, &session.progress))?;
         let split = divide(&plan, &gathered, labelled.as_ref(), groups.as_deref())?;
         if let Some(empty) = split.sizes().iter().position(|&size| size == 0) {
             return Err(SplitFlagError::EmptyPart { name: names[empty].to_owned() }.into());
@@ -232,7 +238,11 @@ fn resolve(gathered: &Gathered) -> Labelled {
 }
 
 /// What must stay together, where anything must.
-fn groups(gathered: &Gathered, columns: &Columns) -> Option<Vec<usize>> {
+fn groups(
+    gathered: &Gathered,
+    columns: &Columns,
+    progress: &StderrProgress,
+) -> Result<Option<Vec<usize>>, CurationError> {
     let mut groupings = Vec::new();
     if columns.source.is_some() {
         groupings.push(groups_of(gathered.sources.iter().map(Option::as_deref)));
@@ -240,7 +250,11 @@ fn groups(gathered: &Gathered, columns: &Columns) -> Option<Vec<usize>> {
     if columns.group.is_some() {
         groupings.push(groups_of(gathered.groups.iter().map(Option::as_deref)));
     }
-    (!groupings.is_empty()).then(|| merge_groups(&groupings))
+    if columns.texts {
+        let found = find_duplicates(&gathered.texts, None, &DuplicateSettings::default(), progress)?;
+        groupings.push(found.cluster_of);
+    }
+    Ok((!groupings.is_empty()).then(|| merge_groups(&groupings)))
 }
 
 fn divide(
