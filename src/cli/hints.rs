@@ -159,9 +159,9 @@ fn for_output(error: &OutputError) -> Option<&'static str> {
 
 fn for_config(error: &ConfigFileError) -> Option<&'static str> {
     match error {
-        ConfigFileError::Unknown { is_section: true, .. } => {
-            Some("sections are named after the commands: [train], [evaluate], [predict], [explain], [embed], [bench]")
-        }
+        ConfigFileError::Unknown { is_section: true, .. } => Some(
+            "sections are named after the commands: [train], [evaluate], [predict], [explain], [embed], [bench], [study]",
+        ),
         ConfigFileError::Unknown { .. } | ConfigFileError::Value { .. } => Some(
             "settings are named and written as the flags in `topicwire COMMAND --help`, without the dashes in front",
         ),

@@ -2,15 +2,18 @@
 
 mod args;
 mod commands;
+mod compared;
 mod config;
 mod exit;
 mod explain_text;
 mod hints;
 mod machine;
 pub mod output;
+mod predictions_file;
 mod printer;
 mod progress;
 mod session;
+mod study_text;
 mod terminal;
 mod wrapped;
 
@@ -18,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{bench, completions, embed, encoder, evaluate, explain, inspect, predict, train};
+use commands::{bench, completions, embed, encoder, evaluate, explain, inspect, predict, study, train};
 use exit::Outcome;
 
 /// Exit statuses, as every `--help` shows them.
@@ -43,6 +46,8 @@ enum Command {
     Explain(explain::ExplainCommand),
     Embed(embed::EmbedCommand),
     Bench(bench::BenchCommand),
+    #[command(subcommand)]
+    Study(study::StudyCommand),
     Inspect(inspect::InspectCommand),
     #[command(subcommand)]
     Encoder(encoder::EncoderCommand),
@@ -71,6 +76,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Explain(command) => command.run(),
         Command::Embed(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Study(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Encoder(command) => command.run(),
         Command::Completions(command) => command.run(&mut Cli::command()),

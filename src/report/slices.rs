@@ -21,6 +21,9 @@ use crate::metrics::summary::Metric;
 /// one of no width).
 pub const MIN_FOR_INTERVAL: usize = 20;
 
+/// Articles after which a column that none of them has is given up, so that a slip of the pen shows early.
+const GIVE_UP_AFTER: usize = 1000;
+
 /// Words from which each bucket of lengths but the first begins.
 const LENGTH_BOUNDS: [usize; 6] = [25, 50, 100, 200, 400, 800];
 
@@ -115,7 +118,7 @@ impl SliceColumn {
     /// Notes the slice of one more article.
     ///
     /// # Errors
-    /// [`SliceError::NotOneValue`], [`SliceError::NotADate`].
+    /// [`SliceError::NotOneValue`], [`SliceError::NotADate`]; [`SliceError::NoColumn`] when the first 1,000 articles lack the column.
     pub fn add(&mut self, article: &Article) -> Result<(), SliceError> {
         if self.values.is_empty() && article.extra.contains_key(&self.name) {
             self.by = SliceBy::Column(self.name.clone());
@@ -138,7 +141,7 @@ impl SliceColumn {
             }),
         };
         self.values.push(value.unwrap_or_else(|| NO_VALUE.to_owned()));
-        Ok(())
+        if self.values.len() == GIVE_UP_AFTER { self.check_column() } else { Ok(()) }
     }
 
     /// The slice of each article, in order.
@@ -146,6 +149,11 @@ impl SliceColumn {
     /// # Errors
     /// [`SliceError::NoColumn`] when no article had the column.
     pub fn finish(self) -> Result<Vec<String>, SliceError> {
+        self.check_column()?;
+        Ok(self.values)
+    }
+
+    fn check_column(&self) -> Result<(), SliceError> {
         match &self.by {
             SliceBy::Column(column) | SliceBy::Month(column) | SliceBy::Year(column)
                 if !self.is_found && !self.values.is_empty() =>
@@ -153,7 +161,7 @@ impl SliceColumn {
                 let closest = closest(column, self.columns.iter().map(String::as_str)).map(str::to_owned);
                 Err(SliceError::NoColumn { column: column.clone(), closest })
             }
-            _ => Ok(self.values),
+            _ => Ok(()),
         }
     }
 }

@@ -55,7 +55,8 @@ pub struct SizeOfCurve {
 pub struct Foretold {
     pub n: usize,
     pub score: f64,
-    /// 95 %, by fitting again to redrawn repeats: how far the draw of articles would move it. It knows nothing of other laws.
+    /// 95 %, by fitting again to redrawn repeats: how far the draw of articles would move it. It knows nothing of other laws, so that of
+    /// [`LearningCurve::doubled`] is widened on both sides by how far the law missed in the [`LearningCurve::backtest`].
     pub interval: Interval,
     /// Less the score at half of `n`, as the law has it.
     pub gain: f64,
@@ -131,6 +132,14 @@ impl LearningCurve {
         let (law, doubled) = foretell(&sizes, 2 * largest, settings.seed).unzip();
         let smaller: Vec<SizeOfCurve> = sizes.iter().filter(|size| 2 * size.n <= largest + 1).cloned().collect();
         let backtest = foretell(&smaller, largest, settings.seed).map(|(_, foretold)| foretold);
+        let measured = sizes.last().map(|size| size.score.mean);
+        let miss = backtest.zip(measured).map_or(0.0, |(foretold, measured)| (foretold.score - measured).abs());
+        let widened = |interval: Interval| Interval { low: interval.low - miss, high: interval.high + miss };
+        let doubled = doubled.map(|foretold: Foretold| Foretold {
+            interval: widened(foretold.interval).within(0.0, 1.0),
+            gain_interval: widened(foretold.gain_interval),
+            ..foretold
+        });
         Ok(Self {
             task: pool.targets.task(),
             metric: score_metric(pool.targets.task()),

@@ -11,9 +11,11 @@ mod bench;
 mod commands;
 mod config;
 mod determinism;
+mod evaluate_more;
 mod explain;
 mod formats;
 mod real_encoder;
 #[cfg(target_os = "linux")]
 mod signals;
+mod study;
 mod views;

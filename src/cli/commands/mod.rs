@@ -8,4 +8,5 @@ pub mod evaluate;
 pub mod explain;
 pub mod inspect;
 pub mod predict;
+pub mod study;
 pub mod train;
