@@ -57,11 +57,13 @@ fn is_interruption(cause: &(dyn std::error::Error + 'static)) -> bool {
     use crate::encoder::EncoderError;
     use crate::encoder::source::SourceError;
     use crate::pipeline::PipelineError;
+    use crate::study::StudyError;
     use crate::train::TrainError;
     cause.is::<Interrupted>()
         || matches!(cause.downcast_ref(), Some(PipelineError::Interrupted))
         || matches!(cause.downcast_ref(), Some(EncoderError::Interrupted))
         || matches!(cause.downcast_ref(), Some(SourceError::Interrupted))
+        || matches!(cause.downcast_ref(), Some(StudyError::Interrupted))
         || matches!(cause.downcast_ref(), Some(TrainError::Interrupted))
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod check_text;
 mod commands;
+mod compared;
 mod config;
 mod contract_text;
 mod exit;
@@ -10,10 +11,12 @@ mod explain_text;
 mod hints;
 mod machine;
 pub mod output;
+mod predictions_file;
 mod printer;
 mod progress;
 mod session;
 mod split_files;
+mod study_text;
 mod terminal;
 mod wrapped;
 
@@ -21,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{bench, check, completions, embed, encoder, evaluate, explain, inspect, predict, split, train};
+use commands::{bench, check, completions, embed, encoder, evaluate, explain, inspect, predict, split, study, train};
 use exit::Outcome;
 
 /// Exit statuses, as every `--help` shows them.
@@ -48,6 +51,8 @@ enum Command {
     Embed(embed::EmbedCommand),
     Bench(bench::BenchCommand),
     Split(split::SplitCommand),
+    #[command(subcommand)]
+    Study(study::StudyCommand),
     Inspect(inspect::InspectCommand),
     #[command(subcommand)]
     Encoder(encoder::EncoderCommand),
@@ -78,6 +83,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Embed(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Split(command) => command.run(),
+        Command::Study(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Encoder(command) => command.run(),
         Command::Completions(command) => command.run(&mut Cli::command()),

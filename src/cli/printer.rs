@@ -6,6 +6,7 @@ use crate::evidence_report::EvidenceReport;
 use crate::labels::Task;
 use crate::metrics::summary::Metric;
 use crate::report::EvaluationReport;
+use crate::report::slices::{MIN_FOR_INTERVAL, SliceTable};
 
 /// Writes to stdout; a closed pipe comes back as an error, which `exit` knows is none.
 pub fn print(text: &str) -> io::Result<()> {
@@ -90,6 +91,40 @@ pub fn evidence(report: &EvidenceReport) -> String {
             "evidence: without its best passage the probability of a label falls by {best:.3}, without another passage by \
              {another:.3} (means over {} labels)\n",
             report.n_left_out
+        ));
+    }
+    text
+}
+
+/// Slices that are listed at most.
+const MAX_SHOWN_SLICES: usize = 20;
+
+/// The slices of a column, the worst first.
+pub fn slices(table: &SliceTable, report: &EvaluationReport) -> String {
+    let Some(first) = table.slices.first() else { return String::new() };
+    let overall = report.estimate(first.metric).and_then(|estimate| estimate.value);
+    let has_intervals = table.slices.iter().any(|slice| slice.estimate.interval.is_some());
+    let column = visible(&table.column);
+    let mut header = vec![column.as_str(), "articles", first.metric.name()];
+    if has_intervals {
+        header.push("95 % interval");
+    }
+    let mut rows = Table::new(&header);
+    for slice in table.slices.iter().take(MAX_SHOWN_SLICES) {
+        let mut cells = vec![visible(&slice.value), slice.n.to_string(), number(slice.estimate.value)];
+        cells.extend(slice.estimate.interval.map(|interval| format!("{:.3} to {:.3}", interval.low, interval.high)));
+        rows.row(cells);
+    }
+    let mut text = format!("\n{}", rows.render());
+    if table.slices.len() > MAX_SHOWN_SLICES {
+        text.push_str(&format!("… {} more in --json\n", table.slices.len() - MAX_SHOWN_SLICES));
+    }
+    if let Some(overall) = overall.filter(|_| has_intervals) {
+        let n_judged = table.slices.iter().filter(|slice| slice.n >= MIN_FOR_INTERVAL).count();
+        text.push_str(&format!(
+            "{} of {} with {MIN_FOR_INTERVAL} articles or more certainly below the {overall:.3} of all\n",
+            table.below(overall).count(),
+            counted(n_judged as u64, "slice")
         ));
     }
     text

@@ -9,6 +9,7 @@
 //! | [`reliability`] | bins of a reliability diagram, the Brier score taken apart |
 //! | [`summary`] | all averaged metrics of one evaluation from weighted rows |
 //! | [`bootstrap`] | confidence intervals for them |
+//! | [`compare`] | whether one set of predictions is better than another |
 //!
 //! # Shapes
 //! * `y_true`, `y_pred`: `[n, n_labels]` of `bool`, true where the article has (is given) the label
@@ -25,6 +26,7 @@ use thiserror::Error;
 use crate::labels::LabelId;
 
 pub mod bootstrap;
+pub mod compare;
 pub mod confusion;
 pub mod prf;
 pub mod probability;

@@ -4,10 +4,10 @@
 //! in each label's ranking. A weighting of the articles, such as a bootstrap resample, is then scored in one pass over
 //! these.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{BootstrapSettings, Interval, percentile_intervals};
+use super::bootstrap::{BootstrapSettings, Interval, Resampling, Strata, bootstrap_intervals};
 use super::confusion::{LabelCounts, set_columns};
 use super::prf::{self, PrecisionRecallF1, ZeroDivision};
 use super::probability::{self, ECE_BINS, equal_width_bin, top_label};
@@ -98,6 +98,11 @@ impl Metric {
             Metric::SubsetAccuracy | Metric::HammingLoss => task == Task::Multi,
             _ => true,
         }
+    }
+
+    /// Whether it looks at the labels that were assigned alone, not at probabilities.
+    pub fn is_of_decisions(self) -> bool {
+        !matches!(self, Metric::RocAucMacro | Metric::MapMacro | Metric::LogLoss | Metric::Brier | Metric::Ece)
     }
 
     /// Whether more is worse.
@@ -282,16 +287,48 @@ impl RowStatistics {
         scores
     }
 
-    /// Bootstrap intervals of the metrics, see [`percentile_intervals`].
+    /// Bootstrap intervals of the metrics, see [`bootstrap_intervals`], cut to the metrics' ranges.
     ///
     /// The intervals tell what another sample of articles would change, not what another training run would.
-    /// Calibration errors are biased upwards by resampling, since noise in a bin adds to its gap, so that their
-    /// interval may lie above the value itself.
     ///
     /// # Errors
-    /// As [`percentile_intervals`].
+    /// As [`bootstrap_intervals`].
     pub fn intervals(&self, settings: BootstrapSettings) -> Result<ScoreIntervals, MetricError> {
-        percentile_intervals(self.n_rows(), settings, |weights| self.weighted_scores(weights).0).map(ScoreIntervals)
+        let strata = self.strata(settings.resampling);
+        let mut intervals = bootstrap_intervals(&strata, settings, |weights| self.weighted_scores(weights).0)?;
+        for (metric, interval) in Metric::ALL.into_iter().zip(&mut intervals) {
+            *interval = interval.map(|interval| interval.within(0.0, metric.upper_bound()));
+        }
+        Ok(ScoreIntervals(intervals))
+    }
+
+    /// What each article adds to a metric that is a mean over articles; `None` for other metrics.
+    pub fn per_article(&self, metric: Metric) -> Option<ArrayView1<'_, f64>> {
+        let column = match metric {
+            Metric::Accuracy | Metric::SubsetAccuracy => EXACT,
+            Metric::F1Samples => F1_SAMPLES,
+            Metric::HammingLoss => HAMMING,
+            Metric::LogLoss => LOG_LOSS,
+            Metric::Brier => BRIER,
+            _ => return None,
+        };
+        Some(self.sums.column(column))
+    }
+
+    /// The groups within which articles are drawn.
+    pub fn strata(&self, resampling: Resampling) -> Strata {
+        match resampling {
+            Resampling::Articles => Strata::whole(self.n_rows()),
+            Resampling::Labels => {
+                let support = self.true_labels.weigh(&vec![1; self.n_rows()], self.n_labels);
+                let rarest = |row_idx| {
+                    let labels = self.true_labels.row(row_idx).iter().map(|&label| label as usize);
+                    // Articles without labels are a group too.
+                    labels.min_by_key(|&label| support[label]).unwrap_or(self.n_labels)
+                };
+                Strata::new(&(0..self.n_rows()).map(rarest).collect::<Vec<_>>())
+            }
+        }
     }
 
     fn label_counts(&self, weights: &[u32], total_weight: u64) -> Vec<LabelCounts> {
@@ -335,6 +372,12 @@ impl LabelLists {
             lists.ends.push(lists.label_indices.len());
         }
         lists
+    }
+
+    /// The labels of one article.
+    fn row(&self, row_idx: usize) -> &[u32] {
+        let start = if row_idx == 0 { 0 } else { self.ends[row_idx - 1] };
+        &self.label_indices[start..self.ends[row_idx]]
     }
 
     /// The weight of all articles of each label.

@@ -13,10 +13,12 @@ use crate::metrics::reliability::ProbabilityQuality;
 use crate::metrics::summary::{Metric, RowStatistics};
 use crate::metrics::{MetricError, only_labels};
 
+pub mod comparison;
 pub mod gate;
 pub mod html;
 mod json;
 pub mod page;
+pub mod slices;
 
 /// The probability from which a label is assigned when it has no threshold of its own.
 const HALF: f64 = 0.5;
@@ -33,6 +35,8 @@ pub enum ReportError {
     Thresholds { expected: usize, found: usize },
     #[error("the probabilities have {found} columns for {expected} labels")]
     Columns { expected: usize, found: usize },
+    #[error("{found} articles have a slice, expected {expected}")]
+    SliceValues { expected: usize, found: usize },
     #[error("predictions cannot be scored")]
     Metric(#[from] MetricError),
 }
@@ -88,7 +92,7 @@ pub struct EvaluationReport {
 }
 
 /// A metric and, where asked for, its interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// `None` where undefined.
     pub value: Option<f64>,

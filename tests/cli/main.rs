@@ -13,10 +13,12 @@ mod commands;
 mod config;
 mod contract;
 mod determinism;
+mod evaluate_more;
 mod explain;
 mod formats;
 mod real_encoder;
 #[cfg(target_os = "linux")]
 mod signals;
 mod split;
+mod study;
 mod views;

@@ -4,13 +4,14 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::predict::{open_classifier, say_shift};
 use super::train::say_long;
 use crate::cli::args::{DataArgs, RunArgs, ShiftArgs};
+use crate::cli::compared::{self, Other};
 use crate::cli::config;
 use crate::cli::contract_text;
 use crate::cli::exit::Outcome;
@@ -19,12 +20,13 @@ use crate::cli::printer;
 use crate::cli::session::Session;
 use crate::data::{Article, DuplicateIds, check_labels, collect_targets};
 use crate::labels::Targets;
-use crate::metrics::bootstrap::BootstrapSettings;
+use crate::metrics::bootstrap::{BootstrapSettings, Resampling};
 use crate::metrics::prf::{Average, ZeroDivision, precision_recall_f1};
 use crate::metrics::summary::Metric;
-use crate::pipeline::Prediction;
+use crate::pipeline::{PipelineError, Prediction};
 use crate::progress::{Event, Progress};
 use crate::report::gate::QualityGate;
+use crate::report::slices::{SliceBy, SliceColumn, SliceTable};
 use crate::report::{EvaluationInput, EvaluationReport, html};
 use crate::train::classifier::PARAGRAPH_LABELS;
 
@@ -38,7 +40,9 @@ const DEFAULT_RESAMPLES: usize = 1000;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   topicwire evaluate model data/diplomacy/test.jsonl --report report.html
-  topicwire evaluate model test.csv --json --fail-under f1_macro=0.8 --fail-under 'recall[trade]=0.6'")]
+  topicwire evaluate model test.csv --json --fail-under f1_macro=0.8 --fail-under 'recall[trade]=0.6'
+  topicwire evaluate model test.jsonl --by source --by date:month --by length
+  topicwire evaluate model test.jsonl --compare other-model")]
 pub struct EvaluateCommand {
     /// Folder of the model
     #[arg(value_name = "MODEL")]
@@ -66,6 +70,18 @@ pub struct EvaluateFlags {
     /// Resamples of the bootstrap, 0 for no intervals [default: 1000]
     #[arg(long, value_name = "N", help_heading = "Output")]
     resamples: Option<usize>,
+    /// What resamples draw: articles, or as many of each label as there are, for test articles that were picked label by label
+    /// [default: articles]
+    #[arg(long, value_enum, value_name = "articles|labels", hide_possible_values = true, help_heading = "Output")]
+    resampling: Option<ResamplingArg>,
+    /// Measure parts of the articles too, the worst first: by a column, by the months or years of a column of dates
+    /// (COLUMN:month, COLUMN:year), by length, by language, by label-count; may be repeated
+    #[arg(long, value_name = "COLUMN", help_heading = "Output")]
+    by: Vec<String>,
+    /// Say whether another model is better on the same articles: its folder, or predictions as JSON Lines with `id`, `labels` and,
+    /// if known, `scores`
+    #[arg(long, value_name = "MODEL|FILE", help_heading = "Output")]
+    compare: Option<PathBuf>,
     /// Assign labels from this probability instead: 0.4 for all, or LABEL=0.4 for one; may be repeated
     #[arg(long, value_name = "[LABEL=]T", allow_negative_numbers = true, help_heading = "Output")]
     threshold: Vec<String>,
@@ -81,12 +97,35 @@ pub struct EvaluateFlags {
     run: RunArgs,
 }
 
+/// What resamples draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ResamplingArg {
+    Articles,
+    Labels,
+}
+
+impl From<ResamplingArg> for Resampling {
+    fn from(resampling: ResamplingArg) -> Self {
+        match resampling {
+            ResamplingArg::Articles => Self::Articles,
+            ResamplingArg::Labels => Self::Labels,
+        }
+    }
+}
+
 impl EvaluateCommand {
     pub fn run(self) -> anyhow::Result<Outcome> {
         let flags = config::layer_run(&self.flags, |flags| &mut flags.run, "evaluate")?;
         ensure!(
             !(flags.evidence && flags.shift.prior_shift.is_some()),
             "--evidence is measured article by article, --prior-shift on all together: ask for one of them"
+        );
+        let mut slices: Vec<SliceColumn> = flags.by.iter().map(|by| SliceColumn::new(by)).collect();
+        let looks_at_text = |by: &String| matches!(by.parse(), Ok(SliceBy::Length | SliceBy::Language));
+        ensure!(
+            flags.shift.prior_shift.is_none() || (flags.compare.is_none() && !flags.by.iter().any(looks_at_text)),
+            "--prior-shift keeps no texts, which --compare, --by length and --by language need: ask for one of them"
         );
         let gates = flags
             .fail_under
@@ -98,6 +137,10 @@ impl EvaluateCommand {
         // Metrics are about the usual labels of every article; how a promise is kept is told beside them.
         let contract = classifier.topics.contract.take();
         let classifier = classifier;
+        let other = match &flags.compare {
+            Some(path) => Some(Other::open(path, &classifier, &flags.run, &session)?),
+            None => None,
+        };
         let mut ids = DuplicateIds::default();
         let (rows, rejected) = session.open_input(&flags.data, |articles| {
             articles
@@ -124,7 +167,10 @@ impl EvaluateCommand {
                 decisions.resize(start + n_labels, false);
                 prediction.labels.iter().for_each(|label| decisions[start + label.0] = true);
                 known.push((article.id.clone(), article.labels.clone()));
-                if flags.evidence {
+                for column in &mut slices {
+                    column.add(&article).map_err(|error| PipelineError::Sink(Box::new(error)))?;
+                }
+                if flags.evidence || flags.compare.is_some() {
                     kept.push(article);
                 }
             }
@@ -157,6 +203,7 @@ impl EvaluateCommand {
             n_resamples => Some(BootstrapSettings {
                 n_resamples,
                 seed: flags.run.seed.unwrap_or_default(),
+                resampling: flags.resampling.map(Resampling::from).unwrap_or_default(),
                 ..BootstrapSettings::default()
             }),
         };
@@ -166,18 +213,20 @@ impl EvaluateCommand {
             .map(|contract| contract.kept(probabilities.view(), &resolved.targets, ordinary))
             .transpose()
             .context("cannot tell how the promise was kept")?;
-        let report = session.install(|| {
-            EvaluationReport::new(
-                EvaluationInput {
-                    labels: classifier.labels(),
-                    targets: &resolved.targets,
-                    probabilities: probabilities.view(),
-                    decisions: Array2::from_shape_vec(shape, decisions).expect("one row an article").view(),
-                    thresholds: classifier.topics.thresholds.as_ref().map(|thresholds| thresholds.as_slice()),
-                },
-                bootstrap,
-            )
-        })?;
+        let decisions = Array2::from_shape_vec(shape, decisions).expect("one row an article");
+        let input = EvaluationInput {
+            labels: classifier.labels(),
+            targets: &resolved.targets,
+            probabilities: probabilities.view(),
+            decisions: decisions.view(),
+            thresholds: classifier.topics.thresholds.as_ref().map(|thresholds| thresholds.as_slice()),
+        };
+        let report = session.install(|| EvaluationReport::new(input, bootstrap))?;
+        let mut tables: Vec<SliceTable> = Vec::new();
+        for column in slices {
+            let (name, values) = (column.name().to_owned(), column.finish()?);
+            tables.push(session.install(|| SliceTable::new(&name, &values, &input, bootstrap))?);
+        }
 
         if flags.shift.prior_shift.is_some() {
             progress.say(alone(&plain, &resolved.targets, n_labels, &report));
@@ -192,6 +241,14 @@ impl EvaluateCommand {
             None
         };
 
+        let comparison = match other {
+            Some(other) => {
+                let seed = flags.run.seed.unwrap_or_default();
+                Some(other.compare(&self.model, std::mem::take(&mut kept), &input, bootstrap, seed, &session)?)
+            }
+            None => None,
+        };
+
         if let Some(mut page) = page {
             let title = format!("topicwire: {}", self.model.display());
             page.write_all(html::render(&report, &title).as_bytes())?;
@@ -199,8 +256,16 @@ impl EvaluateCommand {
         }
         let text = if flags.json {
             let mut report = serde_json::to_value(&report)?;
-            if let (Some(evidence), Some(object)) = (&evidence, report.as_object_mut()) {
-                object.insert("evidence".to_owned(), serde_json::to_value(evidence)?);
+            if let Some(object) = report.as_object_mut() {
+                if let Some(evidence) = &evidence {
+                    object.insert("evidence".to_owned(), serde_json::to_value(evidence)?);
+                }
+                if !tables.is_empty() {
+                    object.insert("slices".to_owned(), serde_json::to_value(&tables)?);
+                }
+                if let Some(comparison) = &comparison {
+                    object.insert("comparison".to_owned(), serde_json::to_value(comparison)?);
+                }
             }
             if let (Some(kept), Some(object)) = (&kept_promise, report.as_object_mut()) {
                 object.insert("contract".to_owned(), serde_json::to_value(kept)?);
@@ -208,11 +273,13 @@ impl EvaluateCommand {
             serde_json::to_string_pretty(&report)? + "\n"
         } else {
             format!(
-                "{}, {n_labels} labels, {}\n\n{}{}{}",
+                "{}, {n_labels} labels, {}\n\n{}{}{}{}{}",
                 printer::counted(report.n as u64, "article"),
                 report.task,
                 printer::report(&report),
                 kept_promise.as_ref().map(|kept| contract_text::kept(kept, classifier.labels())).unwrap_or_default(),
+                tables.iter().map(|table| printer::slices(table, &report)).collect::<String>(),
+                comparison.as_ref().map(compared::in_words).unwrap_or_default(),
                 evidence.as_ref().map(printer::evidence).unwrap_or_default()
             )
         };

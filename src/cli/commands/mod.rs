@@ -10,4 +10,5 @@ pub mod explain;
 pub mod inspect;
 pub mod predict;
 pub mod split;
+pub mod study;
 pub mod train;
