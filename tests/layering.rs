@@ -15,7 +15,7 @@ const ROWS: [&[&str]; 8] = [
     &["report", "views"],
     &["pipeline"],
     &["evidence_report", "explain", "throughput", "train"],
-    &["bundle"],
+    &["bundle", "curation"],
     &["cli"],
 ];
 

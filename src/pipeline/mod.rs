@@ -25,7 +25,7 @@ use self::evidence::evidence;
 use self::neighbours::Neighbours;
 pub use self::topics::{Prediction, TopicHead};
 use crate::calibration::CalibrationError;
-use crate::data::{Article, DataError};
+use crate::data::{Article, CorrectionRecord, DataError};
 use crate::encoder::open::EncoderReference;
 use crate::encoder::{Encoder, EncoderError};
 use crate::heads::HeadError;
@@ -102,6 +102,9 @@ pub struct DataRecord {
     pub support: Vec<usize>,
     /// SHA-256 over ids, titles, texts and labels in input order.
     pub sha256: String,
+    /// Corrections that were applied to the articles before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrections: Option<CorrectionRecord>,
     #[serde(flatten)]
     pub counts: EmbedCounts,
 }

@@ -12,8 +12,11 @@ use crate::cli::args::{DataArgs, PrecisionArg, RunArgs, WindowArgs};
 use crate::cli::config;
 use crate::cli::exit::Outcome;
 use crate::cli::printer;
+use crate::cli::progress::StderrProgress;
 use crate::cli::session::{DEFAULT_ENCODER, REJECTS_FILE, Session};
-use crate::data::{DuplicateIds, check_labels, read_label_file};
+use crate::data::{
+    Article, CorrectionCounts, CorrectionLog, Corrections, DataError, DuplicateIds, check_labels, read_label_file,
+};
 use crate::encoder::{Depth, EncoderSettings};
 use crate::heads::logistic::ClassWeight;
 use crate::labels::Task;
@@ -57,6 +60,9 @@ pub struct TrainFlags {
     /// what they mean and what hints at them; without DATA nothing else is learned from
     #[arg(long, value_name = "FILE", help_heading = "Head")]
     labels: Option<PathBuf>,
+    /// A person's decisions about labels: a review file in which `decision` says "keep", "suggested", "drop" or the right labels
+    #[arg(long, value_name = "FILE", help_heading = "Head")]
+    corrections: Option<PathBuf>,
     /// Whether an article has exactly one label or any number [default: told by the data]
     #[arg(long, value_enum, value_name = "single|multi", hide_possible_values = true, help_heading = "Head")]
     task: Option<TaskArg>,
@@ -314,6 +320,15 @@ impl TrainCommand {
         let saved = if flags.overwrite { Saved::Replacing } else { Saved::New };
         saved.check(&output)?;
 
+        let corrections = flags.corrections.as_ref().map(Corrections::read).transpose()?;
+        if let (Some(corrections), Some(labels)) = (&corrections, &settings.labels) {
+            corrections.check_labels(labels)?;
+        }
+        anyhow::ensure!(
+            corrections.is_none() || !settings.zero_shot,
+            "--corrections is about labelled articles, but there are none: pass DATA"
+        );
+
         let session = Session::new(&flags.run)?;
         let mut ids = DuplicateIds::default();
         let mut known = settings.labels.clone().map(check_labels);
@@ -344,6 +359,13 @@ impl TrainCommand {
             })?)
         };
         let (rows, rejected) = labelled.unzip();
+        let (rows, log) = match (corrections, rows) {
+            (Some(corrections), Some(rows)) => {
+                let (rows, log) = corrections.apply_knowing(rows, settings.labels.as_ref());
+                (Some(Box::new(rows) as Rows), Some(log))
+            }
+            (_, rows) => (rows.map(|rows| Box::new(rows) as Rows), None),
+        };
         let (more, more_rejected) = unlabelled.unzip();
         let encoder_name = flags.run.encoder.as_deref().unwrap_or(DEFAULT_ENCODER);
         let encoder_settings = EncoderSettings {
@@ -359,6 +381,7 @@ impl TrainCommand {
         })?;
         session.check_cancelled()?;
         classifier.record.settings = settings_to_keep;
+        classifier.record.data.corrections = log.as_ref().map(CorrectionLog::record);
         classifier.save_as(&output, saved)?;
 
         let data = &classifier.record.data;
@@ -370,7 +393,12 @@ impl TrainCommand {
         say_long(progress, &data.counts);
         printer::print(&summary(&classifier))?;
         printer::print(&format!("\nmodel saved in {}\n", output.display()))?;
-        let outcome = rejected.map_or(Outcome::Done, |rejected| rejected.conclude(data.counts.n_articles, progress));
+        let n_dropped = data.corrections.as_ref().map_or(0, |corrections| corrections.counts.n_dropped);
+        let n_read = data.counts.n_articles + n_dropped;
+        let outcome = rejected.map_or(Outcome::Done, |rejected| rejected.conclude(n_read, progress));
+        if let Some(corrections) = &data.corrections {
+            say_corrections(progress, &corrections.counts);
+        }
         match more_rejected.filter(|rejected| rejected.count() > 0) {
             None => Ok(outcome),
             Some(rejected) => {
@@ -379,6 +407,23 @@ impl TrainCommand {
                 Ok(Outcome::RowsRejected)
             }
         }
+    }
+}
+
+/// Articles as training reads them.
+type Rows = Box<dyn Iterator<Item = Result<Article, DataError>> + Send>;
+
+/// Says what became of the corrections; those for articles that did not come are worth a warning.
+fn say_corrections(progress: &StderrProgress, counts: &CorrectionCounts) {
+    let CorrectionCounts { n_relabelled, n_dropped, n_kept, n_undecided, n_unknown } = counts;
+    progress.say(format!(
+        "corrections: {n_relabelled} relabelled, {n_dropped} left out, {n_kept} kept, {n_undecided} undecided"
+    ));
+    if *n_unknown > 0 {
+        progress.warn(format!(
+            "{} of the corrections not among the articles read",
+            printer::counted(*n_unknown, "article")
+        ));
     }
 }
 
@@ -405,7 +450,7 @@ fn summary(classifier: &Classifier) -> String {
 }
 
 /// Says how many articles did not fit into one window: nothing is cut in silence.
-pub fn say_long(progress: &crate::cli::progress::StderrProgress, counts: &crate::pipeline::EmbedCounts) {
+pub fn say_long(progress: &StderrProgress, counts: &crate::pipeline::EmbedCounts) {
     if counts.n_long > 0 {
         progress.say(format!("{} of {} articles were read in several windows", counts.n_long, counts.n_articles));
     }
