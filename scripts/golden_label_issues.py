@@ -4,8 +4,7 @@
     env/bin/python scripts/golden_label_issues.py
 
 Writes tests/golden/label_issues.json. Counts, flags `confident_learning` and the qualities `self_confidence` and `normalized_margin` are cleanlab's. The
-quality `error_rates`, which cleanlab has not, is computed here article by article from its definition, and the flags `expected_f1` by
-trying every number of flags.
+quality `error_rates`, which cleanlab has not, is computed here article by article from its definition.
 """
 
 import json
@@ -61,12 +60,6 @@ def posterior_of_given(rates, given, p):
     return np.array(quality)
 
 
-def best_number_of_flags(quality):
-    wrong = np.sort(1 - quality)[::-1]
-    expected = [2 * wrong[:k].sum() / (k + wrong.sum()) for k in range(1, len(wrong) + 1)]
-    return int(np.argmax(expected)) + 1
-
-
 def noisy(rng, true, n_classes, rate):
     """Most errors go to the next class, so that pairs of classes differ."""
     step = np.where(rng.random(len(true)) < 0.8, 1, rng.integers(1, n_classes, len(true)))
@@ -91,7 +84,6 @@ def main():
         "self_confidence": get_label_quality_scores(given, p, method="self_confidence").tolist(),
         "normalized_margin": get_label_quality_scores(given, p, method="normalized_margin").tolist(),
         "error_rates": quality.tolist(),
-        "n_expected_f1": best_number_of_flags(quality),
     }
 
     n, n_labels = 120, 5
@@ -114,7 +106,6 @@ def main():
         "self_confidence": get_label_quality_scores_per_class(lists, p, method="self_confidence").tolist(),
         "normalized_margin": get_label_quality_scores_per_class(lists, p, method="normalized_margin").tolist(),
         "error_rates": cells.tolist(),
-        "n_expected_f1": best_number_of_flags(cells.ravel()),
     }
     (ROOT / "tests" / "golden" / "label_issues.json").write_text(json.dumps({"single": single, "multi": multi}) + "\n")
 

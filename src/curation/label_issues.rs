@@ -28,12 +28,11 @@ pub enum LabelQuality {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FlagRule {
-    /// The worst labels, as many as make F1 of the flags largest if `1 − quality` is the probability that a label is wrong:
-    /// `k = argmax 2 · Σ_{i ≤ k} w[i] / (k + Σ w)` over labels in the order of `w = 1 − quality`, largest first (Ye, Chai, Lee & Chieu, *Optimizing
-    /// F-measures*, ICML 2012). Together with [`LabelQuality::ErrorRates`] only; other qualities are no such probability.
+    /// The worst labels by quality, as many as [`FlagRule::ConfidentLearning`] flags: counting tells how many are wrong, ranking which. So
+    /// `low_self_confidence` of cleanlab does with its quality.
     #[default]
-    ExpectedF1,
-    /// Labels other than the one that an article surely has and that is its most probable one too: `confident_learning` of cleanlab.
+    Worst,
+    /// Labels of articles that surely have another one, which is more probable too: `confident_learning` of cleanlab.
     ConfidentLearning,
 }
 
@@ -75,7 +74,7 @@ pub struct LabelIssues {
 /// Finds articles whose labels are likely wrong, and what they likely should be.
 ///
 /// Confident learning (Northcutt, Jiang & Chuang, JAIR 2021) estimates how many labels are wrong and between which labels; from that and what a
-/// model says of an article that it has not seen follows how probable it is that its label is wrong; the most probable ones are flagged. With
+/// model says of an article that it has not seen follows how probable it is that its label is wrong; the worst ones are flagged. With
 /// several labels (Thyagarajan et al., *Identifying Incorrect Annotations in Multi-Label Classification Data*, 2022) each label is judged
 /// alone, and an article is as good as its worst label: cleanlab's moving average over all labels ranks worse.
 ///
@@ -180,7 +179,7 @@ fn single(given: &[usize], p: ArrayView2<f64>, settings: &LabelIssueSettings) ->
     let judged = judge(given, p, settings.quality);
     let is_flagged = match settings.flags {
         FlagRule::ConfidentLearning => judged.is_contradicted,
-        FlagRule::ExpectedF1 => expected_f1_flags(&judged.quality),
+        FlagRule::Worst => worst(&judged.quality, count(&judged.is_contradicted)),
     };
     let mut issues: Vec<LabelIssue> = (0..given.len())
         .filter(|&row_idx| is_flagged[row_idx])
@@ -224,12 +223,13 @@ fn multi(given: &[Vec<LabelId>], p: ArrayView2<f64>, settings: &LabelIssueSettin
         FlagRule::ConfidentLearning => {
             Array2::from_shape_fn((n_rows, n_labels), |(row_idx, label_idx)| judged[label_idx].is_contradicted[row_idx])
         }
-        FlagRule::ExpectedF1 => {
+        FlagRule::Worst => {
             let cells: Vec<f64> = quality.iter().copied().collect();
-            Array2::from_shape_vec((n_rows, n_labels), expected_f1_flags(&cells)).expect("one flag for each cell")
+            let n_flagged = judged.iter().map(|judged| count(&judged.is_contradicted)).sum();
+            Array2::from_shape_vec((n_rows, n_labels), worst(&cells, n_flagged)).expect("one flag for each cell")
         }
     };
-    let worst: Vec<f64> = quality.axis_iter(Axis(0)).map(|row| row.iter().copied().fold(1.0, f64::min)).collect();
+    let of_article: Vec<f64> = quality.axis_iter(Axis(0)).map(|row| row.iter().copied().fold(1.0, f64::min)).collect();
     let mut issues: Vec<LabelIssue> = (0..n_rows)
         .filter(|&row_idx| is_flagged.row(row_idx).iter().any(|&is_flagged| is_flagged))
         .map(|row_idx| {
@@ -239,7 +239,7 @@ fn multi(given: &[Vec<LabelId>], p: ArrayView2<f64>, settings: &LabelIssueSettin
             };
             LabelIssue {
                 row_idx,
-                quality: worst[row_idx],
+                quality: of_article[row_idx],
                 given: pick(&|given, _| given),
                 suggested: pick(&|given, flagged| given != flagged),
                 wrong: pick(&|given, flagged| given && flagged),
@@ -248,22 +248,17 @@ fn multi(given: &[Vec<LabelId>], p: ArrayView2<f64>, settings: &LabelIssueSettin
         })
         .collect();
     issues.sort_by(|a, b| a.quality.total_cmp(&b.quality));
-    LabelIssues { issues, quality: worst, n_wrong: judged.iter().map(|judged| judged.n_wrong).sum() }
+    LabelIssues { issues, quality: of_article, n_wrong: judged.iter().map(|judged| judged.n_wrong).sum() }
 }
 
-/// The flags that make the expected F1 largest, see [`FlagRule::ExpectedF1`].
-fn expected_f1_flags(quality: &[f64]) -> Vec<bool> {
+fn count(flags: &[bool]) -> usize {
+    flags.iter().filter(|&&is_flagged| is_flagged).count()
+}
+
+/// Flags the `n_flagged` smallest; of equal ones the first.
+fn worst(quality: &[f64], n_flagged: usize) -> Vec<bool> {
     let mut order: Vec<usize> = (0..quality.len()).collect();
     order.sort_by(|&a, &b| quality[a].total_cmp(&quality[b]));
-    let total: f64 = order.iter().map(|&idx| 1.0 - quality[idx]).sum();
-    let (mut n_flagged, mut best, mut sum) = (0, 0.0, 0.0);
-    for (place, &idx) in order.iter().enumerate() {
-        sum += 1.0 - quality[idx];
-        let f1 = 2.0 * sum / ((place + 1) as f64 + total);
-        if f1 > best {
-            (n_flagged, best) = (place + 1, f1);
-        }
-    }
     let mut is_flagged = vec![false; quality.len()];
     order[..n_flagged].iter().for_each(|&idx| is_flagged[idx] = true);
     is_flagged
