@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::corrections::CorrectionProblem;
 use crate::labels::LabelError;
 
 /// Most bytes of a bad row that are kept for the rejects file.
@@ -183,6 +184,8 @@ pub enum DataError {
     Rejects { path: PathBuf, source: io::Error },
     #[error("{}: {problem}", .path.display())]
     LabelFile { path: PathBuf, problem: LabelFileProblem },
+    #[error("cannot apply the corrections in {}: {problem}", .path.display())]
+    Corrections { path: PathBuf, problem: Box<CorrectionProblem> },
 }
 
 /// What can be wrong with a file of labels.

@@ -105,7 +105,7 @@ fn parse(origin: &Origin, position: Position, row: u64, line: &[u8]) -> Result<L
 }
 
 /// The object in a line.
-fn object(line: &[u8]) -> Result<Map<String, Value>, RowProblem> {
+pub(super) fn object(line: &[u8]) -> Result<Map<String, Value>, RowProblem> {
     let text = utf8(line, "the line")?;
     let broken = |error: serde_json::Error| {
         let message = error.to_string();

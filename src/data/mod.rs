@@ -6,6 +6,7 @@
 
 mod articles;
 mod columns;
+mod corrections;
 pub mod csv;
 mod error;
 pub mod fasttext;
@@ -28,6 +29,9 @@ mod tests;
 use serde_json::{Map, Value};
 
 pub use articles::{Articles, Check, SourceRow, article_row, read_articles};
+pub use corrections::{
+    Corrected, CorrectionCounts, CorrectionLog, CorrectionProblem, CorrectionRecord, Corrections, Decision,
+};
 pub use error::{DataError, LabelFileProblem, MAX_RAW_BYTES, Place, Position, RowError, RowProblem};
 pub use ids::DuplicateIds;
 pub use options::{Columns, Format, LABEL_SEPARATOR, MAX_ROW_BYTES, Quoting, ReadOptions, UnknownFormatName};

@@ -30,7 +30,7 @@ use self::review::{Doubt, Review};
 pub use self::topics::{Prediction, TopicHead};
 use crate::calibration::CalibrationError;
 use crate::calibration::choice::CalibrationSearch;
-use crate::data::{Article, DataError};
+use crate::data::{Article, CorrectionRecord, DataError};
 use crate::encoder::open::EncoderReference;
 use crate::encoder::{Encoder, EncoderError};
 use crate::heads::HeadError;
@@ -114,6 +114,9 @@ pub struct DataRecord {
     pub support: Vec<usize>,
     /// SHA-256 over ids, titles, texts and labels in input order.
     pub sha256: String,
+    /// Corrections that were applied to the articles before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrections: Option<CorrectionRecord>,
     #[serde(flatten)]
     pub counts: EmbedCounts,
 }

@@ -281,6 +281,7 @@ impl Classifier {
                 n_without_labels: resolved.n_none as u64,
                 sha256: hex(&data_hash.finalize()),
                 support: resolved.targets.support(resolved.labels.len()),
+                corrections: None,
                 counts,
             },
             strength: fitted.strength,

@@ -12,6 +12,7 @@ mod check;
 mod commands;
 mod config;
 mod contract;
+mod corrections;
 mod determinism;
 mod evaluate_more;
 mod explain;

@@ -14,8 +14,11 @@ use crate::cli::config;
 use crate::cli::contract_text;
 use crate::cli::exit::Outcome;
 use crate::cli::printer;
+use crate::cli::progress::StderrProgress;
 use crate::cli::session::{DEFAULT_ENCODER, REJECTS_FILE, Session};
-use crate::data::{DuplicateIds, check_labels, read_label_file};
+use crate::data::{
+    Article, CorrectionCounts, CorrectionLog, Corrections, DataError, DuplicateIds, check_labels, read_label_file,
+};
 use crate::encoder::{Depth, EncoderSettings};
 use crate::heads::logistic::ClassWeight;
 use crate::labels::Task;
@@ -60,6 +63,9 @@ pub struct TrainFlags {
     /// what they mean and what hints at them; without DATA nothing else is learned from
     #[arg(long, value_name = "FILE", help_heading = "Head")]
     labels: Option<PathBuf>,
+    /// A person's decisions about labels: a review file in which `decision` says "keep", "suggested", "drop" or the right labels
+    #[arg(long, value_name = "FILE", help_heading = "Head")]
+    corrections: Option<PathBuf>,
     /// Whether an article has exactly one label or any number [default: told by the data]
     #[arg(long, value_enum, value_name = "single|multi", hide_possible_values = true, help_heading = "Head")]
     task: Option<TaskArg>,
@@ -384,6 +390,15 @@ impl TrainCommand {
         let saved = if flags.overwrite { Saved::Replacing } else { Saved::New };
         saved.check(&output)?;
 
+        let corrections = flags.corrections.as_ref().map(Corrections::read).transpose()?;
+        if let (Some(corrections), Some(labels)) = (&corrections, &settings.labels) {
+            corrections.check_labels(labels)?;
+        }
+        anyhow::ensure!(
+            corrections.is_none() || !settings.zero_shot,
+            "--corrections is about labelled articles, but there are none: pass DATA"
+        );
+
         let session = Session::new(&flags.run)?;
         // Certified elsewhere, it need not be by cross-validation, for which there may be too few articles.
         let certified_later = if flags.certify_on.is_empty() { None } else { settings.contract.take() };
@@ -418,6 +433,13 @@ impl TrainCommand {
             })?)
         };
         let (rows, rejected) = labelled.unzip();
+        let (rows, log) = match (corrections, rows) {
+            (Some(corrections), Some(rows)) => {
+                let (rows, log) = corrections.apply_knowing(rows, settings.labels.as_ref());
+                (Some(Box::new(rows) as Rows), Some(log))
+            }
+            (_, rows) => (rows.map(|rows| Box::new(rows) as Rows), None),
+        };
         let (more, more_rejected) = unlabelled.unzip();
         let encoder_name = flags.run.encoder.as_deref().unwrap_or(DEFAULT_ENCODER);
         let encoder_settings = EncoderSettings {
@@ -442,6 +464,7 @@ impl TrainCommand {
             certifying_rejected = Some(rejected);
         }
         classifier.record.settings = settings_to_keep;
+        classifier.record.data.corrections = log.as_ref().map(CorrectionLog::record);
         classifier.save_as(&output, saved)?;
 
         let data = &classifier.record.data;
@@ -456,8 +479,12 @@ impl TrainCommand {
             printer::print(&contract_text::fitted(contract, classifier.labels().names()))?;
         }
         printer::print(&format!("\nmodel saved in {}\n", output.display()))?;
-        let outcome = rejected.map_or(Outcome::Done, |rejected| rejected.conclude(data.counts.n_articles, progress));
-        let mut outcome = outcome;
+        let n_dropped = data.corrections.as_ref().map_or(0, |corrections| corrections.counts.n_dropped);
+        let n_read = data.counts.n_articles + n_dropped;
+        let mut outcome = rejected.map_or(Outcome::Done, |rejected| rejected.conclude(n_read, progress));
+        if let Some(corrections) = &data.corrections {
+            say_corrections(progress, &corrections.counts);
+        }
         for (what, rejected) in [("unlabelled", more_rejected), ("certifying", certifying_rejected)] {
             if let Some(rejected) = rejected.filter(|rejected| rejected.count() > 0) {
                 let n_rejected = printer::counted(rejected.count(), "row");
@@ -475,6 +502,23 @@ fn beside(data: &DataArgs, other: &[String], name: &str) -> DataArgs {
     let mut own = std::ffi::OsString::from(format!("{name}-"));
     own.push(rejects.file_name().unwrap_or_default());
     DataArgs { data: other.to_vec(), rejects: Some(rejects.with_file_name(own)), ..data.clone() }
+}
+
+/// Articles as training reads them.
+type Rows = Box<dyn Iterator<Item = Result<Article, DataError>> + Send>;
+
+/// Says what became of the corrections; those for articles that did not come are worth a warning.
+fn say_corrections(progress: &StderrProgress, counts: &CorrectionCounts) {
+    let CorrectionCounts { n_relabelled, n_dropped, n_kept, n_undecided, n_unknown } = counts;
+    progress.say(format!(
+        "corrections: {n_relabelled} relabelled, {n_dropped} left out, {n_kept} kept, {n_undecided} undecided"
+    ));
+    if *n_unknown > 0 {
+        progress.warn(format!(
+            "{} of the corrections not among the articles read",
+            printer::counted(*n_unknown, "article")
+        ));
+    }
 }
 
 fn summary(classifier: &Classifier) -> String {
@@ -500,7 +544,7 @@ fn summary(classifier: &Classifier) -> String {
 }
 
 /// Says how many articles did not fit into one window: nothing is cut in silence.
-pub fn say_long(progress: &crate::cli::progress::StderrProgress, counts: &crate::pipeline::EmbedCounts) {
+pub fn say_long(progress: &StderrProgress, counts: &crate::pipeline::EmbedCounts) {
     if counts.n_long > 0 {
         progress.say(format!("{} of {} articles were read in several windows", counts.n_long, counts.n_articles));
     }
