@@ -5,13 +5,12 @@
 //! * [`duplicates`]: the same and nearly the same, by [`shingles`] and [`minhash`]; [`copies`]: what follows from them
 //! * [`label_statistics`]: labels that are rare, look alike or keep odd company, by the test of [`hypergeometric`]
 //! * [`text_problems`], [`mojibake`], [`boilerplate`], [`languages`]: the texts
-//! * [`label_issues()`]: labels that are likely wrong or missing; [`corrections`]: the review file, a line for each of them
+//! * [`label_issues()`]: labels that are likely wrong or missing; [`wrong_labels`]: these as findings
 
 pub mod boilerplate;
 pub mod check;
 mod confident_learning;
 pub mod copies;
-pub mod corrections;
 pub mod duplicates;
 pub mod finding;
 pub mod hypergeometric;
@@ -22,6 +21,7 @@ pub mod minhash;
 pub mod mojibake;
 pub mod shingles;
 pub mod text_problems;
+pub mod wrong_labels;
 
 use thiserror::Error;
 

@@ -146,6 +146,7 @@ pub fn fit_and_judge(
         calibration: fitted.calibration,
         moments: fitted.moments,
         thresholds: fitted.thresholds,
+        contract: None,
     };
     let (embeddings, texts) = select(test);
     let texts: Vec<TitledText<'_>> = texts.iter().map(|text| TitledText::untitled(text)).collect();

@@ -183,7 +183,8 @@ fn wire_copy_does_not_straddle() {
     let words =
         |i: usize| (0..40).map(|j| format!("word{}", (i * 977 + j * j * 31) % 5000)).collect::<Vec<_>>().join(" ");
     let row = |id: String, text: String, i: usize| {
-        serde_json::json!({"id": id, "text": text, "label": ["trade", "war"][i % 2]}).to_string() + "\n"
+        let label = ["trade", "war"][i % 2];
+        serde_json::json!({"id": id, "text": text, "label": label}).to_string() + "\n"
     };
     let copies = (0..30).map(|i| row(format!("copy-{i}"), format!("KYIV (Agency) - {}", words(i)), i));
     let all: String = (0..30).map(|i| row(format!("first-{i}"), words(i), i)).chain(copies).collect();

@@ -19,6 +19,7 @@ use crate::cli::printer;
 use crate::cli::session::{DEFAULT_ENCODER, REJECTS_FILE, Rejected, Session};
 use crate::curation::check::check;
 use crate::curation::finding::{Finding, FindingKind, Severity};
+use crate::curation::wrong_labels::wrong_labels;
 use crate::data::{Article, DataError, Input, read_articles};
 use crate::encoder::Encoder;
 use crate::pipeline::embed_stream;
@@ -53,7 +54,7 @@ pub struct CheckFlags {
     /// Articles that a model is to be tested on: none of them may be in training; may be repeated
     #[arg(long, value_name = "DATA", help_heading = "Checks")]
     test: Vec<String>,
-    /// Compare texts alone, without an encoder: near-duplicates must then have more in common
+    /// Compare texts alone, without an encoder: near-duplicates must then have more in common, and labels are not judged
     #[arg(long, help_heading = "Checks")]
     fast: bool,
     /// End with status 1 when there are errors or warnings
@@ -107,7 +108,8 @@ impl CheckCommand {
         session.check_cancelled()?;
         let started = Instant::now();
         let embeddings = embeddings.as_ref().map(|embeddings| embeddings.view());
-        findings.extend(session.install(|| look_over(&articles, n_train, embeddings, progress))?);
+        let seed = flags.run.seed.unwrap_or_default();
+        findings.extend(session.install(|| look_over(&articles, n_train, embeddings, seed, progress))?);
         progress.say(format!("checked in {:.1} s", started.elapsed().as_secs_f64()));
 
         let n_articles = articles.len() as u64;
@@ -137,14 +139,23 @@ impl CheckCommand {
 
 /// All findings about articles that could be read; the first `n_train` are those of training.
 ///
-/// The one place where checks come together: others, such as likely wrong labels, add their findings here.
+/// Wrong labels are looked for where there are embeddings to judge them by.
 fn look_over(
     articles: &[Article],
     n_train: usize,
     embeddings: Option<ArrayView2<'_, f32>>,
+    seed: u64,
     progress: &dyn Progress,
 ) -> anyhow::Result<Vec<Finding>> {
-    Ok(check(articles, n_train, embeddings, progress)?)
+    let mut findings = check(articles, n_train, embeddings, progress)?;
+    if let Some(embeddings) = embeddings {
+        progress.event(Event::Started { stage: "judging labels", total: None });
+        let own = embeddings.slice(ndarray::s![..n_train, ..]);
+        let found = wrong_labels(&articles[..n_train], own, seed, progress);
+        progress.event(Event::Finished);
+        findings.extend(found?);
+    }
+    Ok(findings)
 }
 
 /// What was read.
