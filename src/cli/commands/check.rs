@@ -97,8 +97,8 @@ impl CheckCommand {
 
         let Read { articles, parts, mut findings, rejected } = read(&flags, &session)?;
         session.check_cancelled()?;
-        let n_train = parts[0].rows.end;
-        ensure!(n_train > 0, "there is no article to check");
+        let part_ends: Vec<usize> = parts.iter().map(|part| part.rows.end).collect();
+        ensure!(part_ends[0] > 0, "there is no article to check");
         let progress = &*session.progress;
         let (articles, embeddings) = match &encoder {
             None => (articles, None),
@@ -107,7 +107,7 @@ impl CheckCommand {
         session.check_cancelled()?;
         let started = Instant::now();
         let embeddings = embeddings.as_ref().map(|embeddings| embeddings.view());
-        findings.extend(session.install(|| look_over(&articles, n_train, embeddings, progress))?);
+        findings.extend(session.install(|| look_over(&articles, &part_ends, embeddings, progress))?);
         progress.say(format!("checked in {:.1} s", started.elapsed().as_secs_f64()));
 
         let n_articles = articles.len() as u64;
@@ -135,16 +135,16 @@ impl CheckCommand {
     }
 }
 
-/// All findings about articles that could be read; the first `n_train` are those of training.
+/// All findings about articles that could be read; `part_ends` says where training ends, and each test input.
 ///
 /// The one place where checks come together: others, such as likely wrong labels, add their findings here.
 fn look_over(
     articles: &[Article],
-    n_train: usize,
+    part_ends: &[usize],
     embeddings: Option<ArrayView2<'_, f32>>,
     progress: &dyn Progress,
 ) -> anyhow::Result<Vec<Finding>> {
-    Ok(check(articles, n_train, embeddings, progress)?)
+    Ok(check(articles, part_ends, embeddings, progress)?)
 }
 
 /// What was read.
