@@ -220,7 +220,8 @@ fn embed(
     let n_articles = articles.len();
     let (mut embedded, mut numbers) = (Vec::with_capacity(n_articles), Vec::new());
     numbers.reserve_exact(n_articles * encoder.hidden_size());
-    progress.event(Event::Started { stage: "embedding", total: Some(n_articles as u64) });
+    // What is counted are windows, of which articles may have several.
+    progress.event(Event::Started { stage: "embedding", total: None });
     let counts = embed_stream(encoder, &settings, articles.into_iter().map(Ok), progress, |chunk| {
         numbers.extend(chunk.embeddings.iter());
         embedded.extend(chunk.articles);
