@@ -204,7 +204,11 @@ fn example(checked: &Checked, finding: &Finding) -> String {
     let ids = |sign: &str| -> String {
         let named: Vec<String> = finding.rows.iter().take(MAX_NAMED).map(|&row| unbroken(checked.id(row))).collect();
         let n_more = finding.rows.len().saturating_sub(MAX_NAMED);
-        let more = if n_more > 0 { format!("{sign}{n_more}\u{a0}more") } else { String::new() };
+        let more = if n_more > 0 {
+            format!("{}{n_more}\u{a0}more", if sign == " " { " and " } else { sign })
+        } else {
+            String::new()
+        };
         named.join(sign) + &more
     };
     let detail = |name: &str| finding.detail.get(name).cloned().unwrap_or_default();

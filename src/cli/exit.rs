@@ -54,6 +54,7 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn is_interruption(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use crate::curation::CurationError;
     use crate::encoder::EncoderError;
     use crate::encoder::source::SourceError;
     use crate::pipeline::PipelineError;
@@ -65,6 +66,7 @@ fn is_interruption(cause: &(dyn std::error::Error + 'static)) -> bool {
         || matches!(cause.downcast_ref(), Some(SourceError::Interrupted))
         || matches!(cause.downcast_ref(), Some(StudyError::Interrupted))
         || matches!(cause.downcast_ref(), Some(TrainError::Interrupted))
+        || matches!(cause.downcast_ref(), Some(CurationError::Interrupted))
 }
 
 /// `error:` what was tried and found, `caused by:` each cause, `hint:` what to do.

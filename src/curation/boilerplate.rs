@@ -1,7 +1,5 @@
 //! Sentences and lines that many articles repeat.
 
-use std::collections::HashMap;
-
 use rayon::prelude::*;
 use twox_hash::XxHash3_64;
 
@@ -21,29 +19,25 @@ const MAX_SHOWN: usize = 120;
 
 /// Passages in many articles; near-duplicates (articles of one cluster) count once.
 pub fn boilerplate_findings(articles: &[Article], cluster_of: &[usize]) -> Vec<Finding> {
-    let hashes = |article: &Article| -> Vec<u64> {
+    let places = |(row, article): (usize, &Article)| -> Vec<(u64, usize)> {
         let mut hashes: Vec<u64> = passages(&article.text).filter_map(hash).collect();
         hashes.sort_unstable();
         hashes.dedup();
-        hashes
+        hashes.into_iter().map(|hash| (hash, row)).collect()
     };
-    let hashes: Vec<Vec<u64>> = articles.par_iter().map(hashes).collect();
-    let mut seen: HashMap<u64, Vec<u32>> = HashMap::new();
-    for (row, own) in hashes.iter().enumerate() {
-        let row = u32::try_from(row).expect("articles in memory are fewer than 2^32");
-        own.iter().for_each(|&hash| seen.entry(hash).or_default().push(row));
-    }
+    let mut seen: Vec<(u64, usize)> = articles.par_iter().enumerate().flat_map_iter(places).collect();
+    seen.par_sort_unstable();
     let least = MIN_ARTICLES.max((MIN_SHARE * articles.len() as f64).ceil() as usize);
+    let n_clusters = |places: &[(u64, usize)]| {
+        let mut clusters: Vec<usize> = places.iter().map(|&(_, row)| cluster_of[row]).collect();
+        clusters.sort_unstable();
+        clusters.dedup();
+        clusters.len()
+    };
     let mut repeated: Vec<(usize, u64, Vec<usize>)> = seen
-        .into_iter()
-        .filter(|(_, rows)| rows.len() >= least)
-        .map(|(hash, rows)| {
-            let rows: Vec<usize> = rows.into_iter().map(|row| row as usize).collect();
-            let mut clusters: Vec<usize> = rows.iter().map(|&row| cluster_of[row]).collect();
-            clusters.sort_unstable();
-            clusters.dedup();
-            (clusters.len(), hash, rows)
-        })
+        .chunk_by(|x, y| x.0 == y.0)
+        .filter(|places| places.len() >= least)
+        .map(|places| (n_clusters(places), places[0].0, places.iter().map(|&(_, row)| row).collect()))
         .filter(|(n_clusters, _, _)| *n_clusters >= least)
         .collect();
     repeated.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.2.cmp(&b.2)).then(a.1.cmp(&b.1)));

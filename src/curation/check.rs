@@ -17,8 +17,8 @@ use crate::data::Article;
 use crate::pipeline::titled;
 use crate::progress::Progress;
 
-/// Looks over training articles, the first `n_train`, and test articles, the others: every kind of finding but unusable rows and wrong
-/// labels. Ordered by kind, within a kind as the module of each says. Work and memory grow in proportion to the texts.
+/// Looks over training articles and test articles: every kind of finding but unusable rows and wrong labels. `part_ends` says where the
+/// training articles end and then where those of each test input do; ids are used once within each. Ordered by kind, within a kind as the module of each says. Work and memory grow in proportion to the texts.
 ///
 /// # Shapes
 /// `embeddings` `[articles.len(), hidden_size]`; without them near-duplicates are told by their shingles alone.
@@ -27,7 +27,7 @@ use crate::progress::Progress;
 /// [`CurationError::EmbeddingRows`], [`CurationError::Interrupted`].
 ///
 /// # Panics
-/// When `n_train` is more than the number of articles.
+/// When `part_ends` does not ascend to the number of articles.
 ///
 /// ```
 /// use topicwire::curation::check::check;
@@ -36,22 +36,24 @@ use crate::progress::Progress;
 /// use topicwire::progress::Silent;
 /// let train = Article::new("1", "Ships carrying grain left the harbour of Odesa on Monday.");
 /// let test = Article::new("2", "SHIPS carrying grain left the harbour of Odesa on Monday!");
-/// let findings = check(&[train, test], 1, None, &Silent)?;
+/// let findings = check(&[train, test], &[1, 2], None, &Silent)?;
 /// assert_eq!((findings[0].kind, &findings[0].rows[..]), (FindingKind::Leakage, &[1, 0][..]));
 /// # Ok::<(), topicwire::curation::CurationError>(())
 /// ```
 pub fn check(
     articles: &[Article],
-    n_train: usize,
+    part_ends: &[usize],
     embeddings: Option<ArrayView2<'_, f32>>,
     progress: &dyn Progress,
 ) -> Result<Vec<Finding>, CurationError> {
+    assert_eq!(part_ends.last(), Some(&articles.len()), "all articles belong to a part");
+    let n_train = part_ends[0];
     let texts: Vec<Cow<'_, str>> = articles.iter().map(|article| titled(article).joined()).collect();
     let duplicates = find_duplicates(&texts, embeddings, &DuplicateSettings::default(), progress)?;
     drop(texts);
     let mut findings = copy_findings(articles, n_train, &duplicates);
-    findings.extend(repeated_ids(&articles[..n_train], 0));
-    findings.extend(repeated_ids(&articles[n_train..], n_train));
+    let starts = [0].into_iter().chain(part_ends.iter().copied());
+    findings.extend(starts.zip(part_ends).flat_map(|(start, &end)| repeated_ids(&articles[start..end], start)));
     findings.extend(label_findings(articles, n_train));
     let looks: [&dyn Fn() -> Vec<Finding>; 3] =
         [&|| text_findings(articles), &|| boilerplate_findings(articles, &duplicates.cluster_of), &|| {
@@ -67,7 +69,7 @@ pub fn check(
     Ok(findings)
 }
 
-/// Ids that several articles of one part have; `first` is the position of its first article.
+/// Ids that several articles have; `first` is the position of its first article.
 fn repeated_ids(articles: &[Article], first: usize) -> Vec<Finding> {
     let mut rows: HashMap<&str, Vec<usize>> = HashMap::with_capacity(articles.len());
     for (at, article) in articles.iter().enumerate() {

@@ -160,6 +160,18 @@ fn articles_without_labels_are_looked_over_too() {
 }
 
 #[test]
+fn ids_are_used_once_within_each_input_and_not_across_them() {
+    let place = Place::new();
+    place.write("a.jsonl", "{\"text\":\"ships carry grain\"}\n");
+    place.write("b.jsonl", "{\"text\":\"the army ordered a frigate\"}\n");
+    let args = ["check", "a.jsonl", "--test", "b.jsonl", "--test", "b.jsonl", "--fast", "--jsonl", "-"];
+    let found = rows(place.run(&args).expect(DONE).out());
+    assert!(found.iter().all(|finding| finding["kind"] != "duplicate_id"), "{found:?}");
+    // The same file twice is all duplicates.
+    assert!(found.iter().any(|finding| finding["kind"] == "exact_duplicates"), "{found:?}");
+}
+
+#[test]
 fn slips_are_errors() {
     let place = place();
     place.run(&["check", "--fast"]).expect(FAILED).says("error: ");

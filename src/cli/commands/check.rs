@@ -98,8 +98,8 @@ impl CheckCommand {
 
         let Read { articles, parts, mut findings, rejected } = read(&flags, &session)?;
         session.check_cancelled()?;
-        let n_train = parts[0].rows.end;
-        ensure!(n_train > 0, "there is no article to check");
+        let part_ends: Vec<usize> = parts.iter().map(|part| part.rows.end).collect();
+        ensure!(part_ends[0] > 0, "there is no article to check");
         let progress = &*session.progress;
         let (articles, embeddings) = match &encoder {
             None => (articles, None),
@@ -109,7 +109,7 @@ impl CheckCommand {
         let started = Instant::now();
         let embeddings = embeddings.as_ref().map(|embeddings| embeddings.view());
         let seed = flags.run.seed.unwrap_or_default();
-        findings.extend(session.install(|| look_over(&articles, n_train, embeddings, seed, progress))?);
+        findings.extend(session.install(|| look_over(&articles, &part_ends, embeddings, seed, progress))?);
         progress.say(format!("checked in {:.1} s", started.elapsed().as_secs_f64()));
 
         let n_articles = articles.len() as u64;
@@ -137,18 +137,18 @@ impl CheckCommand {
     }
 }
 
-/// All findings about articles that could be read; the first `n_train` are those of training.
+/// All findings about articles that could be read; `part_ends` says where training ends, and each test input.
 ///
 /// Wrong labels are looked for where there are embeddings to judge them by.
 fn look_over(
     articles: &[Article],
-    n_train: usize,
+    part_ends: &[usize],
     embeddings: Option<ArrayView2<'_, f32>>,
     seed: u64,
     progress: &dyn Progress,
 ) -> anyhow::Result<Vec<Finding>> {
-    let mut findings = check(articles, n_train, embeddings, progress)?;
-    if let Some(embeddings) = embeddings {
+    let mut findings = check(articles, part_ends, embeddings, progress)?;
+    if let (Some(embeddings), Some(&n_train)) = (embeddings, part_ends.first()) {
         progress.event(Event::Started { stage: "judging labels", total: None });
         let own = embeddings.slice(ndarray::s![..n_train, ..]);
         let found = wrong_labels(&articles[..n_train], own, seed, progress);
@@ -231,7 +231,8 @@ fn embed(
     let n_articles = articles.len();
     let (mut embedded, mut numbers) = (Vec::with_capacity(n_articles), Vec::new());
     numbers.reserve_exact(n_articles * encoder.hidden_size());
-    progress.event(Event::Started { stage: "embedding", total: Some(n_articles as u64) });
+    // What is counted are windows, of which articles may have several.
+    progress.event(Event::Started { stage: "embedding", total: None });
     let counts = embed_stream(encoder, &settings, articles.into_iter().map(Ok), progress, |chunk| {
         numbers.extend(chunk.embeddings.iter());
         embedded.extend(chunk.articles);
