@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .iter()
             .map(|issue| json!({"row": issue.row_idx, "wrong": ids(&issue.wrong), "missing": ids(&issue.missing)}))
             .collect();
-        let report = json!({"quality": found.quality, "n_wrong": found.n_wrong, "issues": issues});
+        let report = json!({"quality": found.quality, "issues": issues});
         std::fs::write(format!("{out}.json"), report.to_string())?;
     }
     Ok(())

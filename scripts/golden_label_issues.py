@@ -79,7 +79,6 @@ def main():
     single = {
         "given": given.tolist(),
         "probabilities": p.tolist(),
-        "n_wrong": error_rate(counts, given) * n,
         "confident_learning": find_label_issues(given, p, filter_by="confident_learning", n_jobs=1).tolist(),
         "self_confidence": get_label_quality_scores(given, p, method="self_confidence").tolist(),
         "normalized_margin": get_label_quality_scores(given, p, method="normalized_margin").tolist(),
@@ -92,16 +91,13 @@ def main():
     given = true ^ (rng.random((n, n_labels)) < 0.05)
     lists = [np.flatnonzero(row).tolist() for row in given]
     cells = np.zeros((n, n_labels))
-    wrong = 0.0
     for k in range(n_labels):
         classes, both = given[:, k].astype(int), np.column_stack([1 - p[:, k], p[:, k]])
         counts = compute_confident_joint(classes, both, calibrate=False)
-        wrong += error_rate(counts, classes) * n
         cells[:, k] = posterior_of_given(error_rates(counts, classes, both), classes, both)
     multi = {
         "given": lists,
         "probabilities": p.tolist(),
-        "n_wrong": wrong,
         "confident_learning": find_multilabel_issues_per_class(lists, p, filter_by="confident_learning", n_jobs=1).tolist(),
         "self_confidence": get_label_quality_scores_per_class(lists, p, method="self_confidence").tolist(),
         "normalized_margin": get_label_quality_scores_per_class(lists, p, method="normalized_margin").tolist(),

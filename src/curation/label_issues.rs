@@ -67,8 +67,6 @@ pub struct LabelIssues {
     pub issues: Vec<LabelIssue>,
     /// Of every article the quality of its worst label, `[n_articles]`.
     pub quality: Vec<f64>,
-    /// Estimated number of wrong labels: articles (single), or pairs of an article and a label, given or not (multi).
-    pub n_wrong: f64,
 }
 
 /// Finds articles whose labels are likely wrong, and what they likely should be.
@@ -137,7 +135,6 @@ struct Judged {
     other: Vec<Option<usize>>,
     /// By [`FlagRule::ConfidentLearning`].
     is_contradicted: Vec<bool>,
-    n_wrong: f64,
 }
 
 fn judge(given: &[usize], p: ArrayView2<f64>, quality: LabelQuality) -> Judged {
@@ -169,7 +166,7 @@ fn judge(given: &[usize], p: ArrayView2<f64>, quality: LabelQuality) -> Judged {
             (margin.map(|(row_idx, (own, other))| (own - rival(row_idx, other) + 1.0) / 2.0).collect(), other)
         }
     };
-    Judged { quality, other, is_contradicted, n_wrong: joint.error_rate() * given.len() as f64 }
+    Judged { quality, other, is_contradicted }
 }
 
 /// Probabilities that differ by less are equal. As in cleanlab.
@@ -196,7 +193,7 @@ fn single(given: &[usize], p: ArrayView2<f64>, settings: &LabelIssueSettings) ->
         })
         .collect();
     issues.sort_by(|a, b| a.quality.total_cmp(&b.quality));
-    LabelIssues { issues, quality: judged.quality, n_wrong: judged.n_wrong }
+    LabelIssues { issues, quality: judged.quality }
 }
 
 fn multi(given: &[Vec<LabelId>], p: ArrayView2<f64>, settings: &LabelIssueSettings) -> LabelIssues {
@@ -248,7 +245,7 @@ fn multi(given: &[Vec<LabelId>], p: ArrayView2<f64>, settings: &LabelIssueSettin
         })
         .collect();
     issues.sort_by(|a, b| a.quality.total_cmp(&b.quality));
-    LabelIssues { issues, quality: of_article, n_wrong: judged.iter().map(|judged| judged.n_wrong).sum() }
+    LabelIssues { issues, quality: of_article }
 }
 
 fn count(flags: &[bool]) -> usize {
