@@ -87,8 +87,8 @@ impl LearningCurve {
     /// Fits heads to more and more of the pool's training articles.
     ///
     /// Every repeat puts the articles in an order of its own, of which each size is a beginning with the labels in about the shares of
-    /// all; so sizes differ by the articles that are added, not by those that happen to be in them. The strength of the penalty is chosen
-    /// by cross-validation in the first repeat of each size and kept in the others.
+    /// all; so sizes differ by the articles that are added, not by those that happen to be in them. Every fit is that of
+    /// `train`, cross-validation and all: one strength for all repeats of a size would make a bad choice look like a property of the size.
     ///
     /// Heads are tested on the articles that the pool sets apart; where it does not, each repeat holds out another fold.
     ///
@@ -184,15 +184,12 @@ fn measure_size(
     settings: &CurveSettings,
     progress: &dyn Progress,
 ) -> Result<Vec<Judged>, StudyError> {
-    let mut head = settings.head.clone();
-    let mut repeats = Vec::with_capacity(draws.len());
-    for draw in draws {
-        let judged = fit_and_judge(pool, &draw.order[..n], &draw.test, &head, progress)?;
-        head.strengths = vec![judged.strength];
-        repeats.push(judged);
+    let fit = |draw: &Draw| {
+        let judged = fit_and_judge(pool, &draw.order[..n], &draw.test, &settings.head, progress);
         progress.event(Event::Advanced { n_items: 1, n_tokens: 0 });
-    }
-    Ok(repeats)
+        judged
+    };
+    draws.iter().map(fit).collect()
 }
 
 /// The law of some sizes, and what it says of `n` articles; `None` where there are fewer than three sizes.

@@ -109,7 +109,8 @@ fn predictions_of_other_tools_are_compared_too() {
     let same = report(&compare("own.jsonl").expect(DONE))["comparison"].clone();
     let differences: Vec<f64> =
         same["metrics"].as_array().unwrap().iter().map(|metric| metric["difference"].as_f64().unwrap()).collect();
-    assert!(differences.iter().all(|difference| difference.abs() < 1e-12) && same["n_differing"] == 0, "{same}");
+    // `predict` writes scores to seven decimals.
+    assert!(differences.iter().all(|difference| difference.abs() < 1e-6) && same["n_differing"] == 0, "{same}");
 
     // Right everywhere, and without scores.
     let perfect: String = rows(&place.read_text("test.jsonl"))
