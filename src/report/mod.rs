@@ -12,10 +12,15 @@ use crate::metrics::ranking::ranking_per_label;
 use crate::metrics::summary::{Metric, RowStatistics};
 use crate::metrics::{MetricError, only_labels};
 
+pub mod errors;
+pub mod extras;
+pub mod figures;
 pub mod gate;
 pub mod html;
 mod json;
 pub mod page;
+pub mod plots;
+pub mod slices;
 
 /// The probability from which a label is assigned when it has no threshold of its own.
 const HALF: f64 = 0.5;
