@@ -10,6 +10,7 @@ mod machine;
 pub mod output;
 mod printer;
 mod progress;
+mod report_page;
 mod session;
 mod terminal;
 mod wrapped;

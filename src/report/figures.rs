@@ -100,8 +100,11 @@ impl Figures {
         let width = self.labels.len().max(1).to_string().len();
         for (label_idx, label) in self.labels.iter().enumerate() {
             let stem = format!("label-{label_idx:0width$}-{}", slug(&label.name));
-            let plots =
-                [("precision-recall", &label.precision_recall), ("thresholds", &label.sweep), ("scores", &label.scores)];
+            let plots = [
+                ("precision-recall", &label.precision_recall),
+                ("thresholds", &label.sweep),
+                ("scores", &label.scores),
+            ];
             files.extend(plots.map(|(kind, plot)| (format!("{stem}.{kind}.svg"), plot.standalone())));
         }
         files.extend(self.reliability.iter().map(|(_, plot)| ("reliability.svg".to_owned(), plot.standalone())));

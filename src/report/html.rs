@@ -26,9 +26,11 @@ const UNDEFINED: &str = "–";
 /// section.
 pub fn render(report: &EvaluationReport, title: &str, extras: &ReportExtras<'_>, figures: &Figures) -> String {
     let title = escape(title);
-    let others = extras.sections.iter().enumerate().map(|(i, section)| {
-        format!("<h2 id=\"more-{i}\">{}</h2>\n{}\n", escape(&section.title), section.html)
-    });
+    let others = extras
+        .sections
+        .iter()
+        .enumerate()
+        .map(|(i, section)| format!("<h2 id=\"more-{i}\">{}</h2>\n{}\n", escape(&section.title), section.html));
     let sections = [
         headline(report),
         thresholds(report),
@@ -37,9 +39,9 @@ pub fn render(report: &EvaluationReport, title: &str, extras: &ReportExtras<'_>,
         label_plots::label_plots(report, figures),
         confusions(report),
         together(report),
-        error_list::error_list(report, &extras.errors),
         overview::slices(extras.slices),
         overview::calibration(figures),
+        error_list::error_list(report, &extras.errors),
         overview::map(report, figures),
         averages(report),
         others.collect(),
@@ -155,9 +157,11 @@ fn averages(report: &EvaluationReport) -> String {
 
 fn labels(report: &EvaluationReport, are_drawn: bool) -> String {
     let with_thresholds = report.per_label.iter().any(|(_, label)| label.threshold.is_some());
-    let rows = report.per_label.iter().enumerate().map(|(i, (name, label))| {
-        label_row(are_drawn.then_some(i), name, label, with_thresholds)
-    });
+    let rows = report
+        .per_label
+        .iter()
+        .enumerate()
+        .map(|(i, (name, label))| label_row(are_drawn.then_some(i), name, label, with_thresholds));
     let unseen = report.per_label.iter().filter(|(_, label)| label.support == 0).count();
     let caption = match unseen {
         0 => "In the order of the model's labels.".to_owned(),
@@ -175,7 +179,10 @@ fn labels(report: &EvaluationReport, are_drawn: bool) -> String {
          <th scope=\"col\">F1</th><th scope=\"col\">Precision</th><th scope=\"col\">Recall</th>\
          <th scope=\"col\">Average precision</th><th scope=\"col\">ROC-AUC</th>{threshold_header}</tr></thead>\n\
          <tbody>\n{}</tbody>\n</table>\n</div>\n",
-        controls("<label>Find a label <input type=\"search\" id=\"find-label\" autocomplete=\"off\"></label>", "labels-shown"),
+        controls(
+            "<label>Find a label <input type=\"search\" id=\"find-label\" autocomplete=\"off\"></label>",
+            "labels-shown"
+        ),
         rows.collect::<String>()
     )
 }
@@ -482,7 +489,10 @@ mod tests {
         let report = single_report();
         let page = render(&report, "m", &ReportExtras::default(), &Figures::default());
         for absent in ["id=\"errors\"", "id=\"map\"", "id=\"slices\"", "id=\"curves\"", "id=\"settings\"", "#label-0"] {
-            assert!(!page.split_once("</nav>").unwrap().1.split_once("<script>").unwrap().0.contains(absent), "{absent}");
+            assert!(
+                !page.split_once("</nav>").unwrap().1.split_once("<script>").unwrap().0.contains(absent),
+                "{absent}"
+            );
         }
     }
 
@@ -526,7 +536,8 @@ mod tests {
             assert_eq!(page.matches(" href=\"").count(), page.matches(" href=\"#").count());
             for tag in [
                 "small", "table", "thead", "tbody", "tr", "th", "td", "caption", "ul", "li", "span", "svg", "div", "p",
-                "h2", "h3", "details", "summary", "select", "option", "label", "title", "desc", "text", "article", "q", "nav",
+                "h2", "h3", "details", "summary", "select", "option", "label", "title", "desc", "text", "article", "q",
+                "nav",
             ] {
                 let page = page.split_once("<script>").unwrap().0;
                 let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();

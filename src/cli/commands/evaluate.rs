@@ -1,6 +1,5 @@
 //! `topicwire evaluate`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
@@ -13,18 +12,18 @@ use super::train::say_long;
 use crate::cli::args::{DataArgs, RunArgs, ShiftArgs};
 use crate::cli::config;
 use crate::cli::exit::Outcome;
-use crate::cli::output::{Compression, OutputFile, Target};
 use crate::cli::printer;
+use crate::cli::report_page::{ReportArticles, ReportOutputs};
 use crate::cli::session::Session;
 use crate::data::{Article, DuplicateIds, check_labels, collect_targets};
 use crate::labels::Targets;
 use crate::metrics::bootstrap::BootstrapSettings;
 use crate::metrics::prf::{Average, ZeroDivision, precision_recall_f1};
 use crate::metrics::summary::Metric;
-use crate::pipeline::Prediction;
+use crate::pipeline::{Classifier, Prediction, embed_stream};
 use crate::progress::{Event, Progress};
 use crate::report::gate::QualityGate;
-use crate::report::{EvaluationInput, EvaluationReport, html};
+use crate::report::{EvaluationInput, EvaluationReport};
 use crate::train::classifier::PARAGRAPH_LABELS;
 
 /// Resamples of the bootstrap unless told otherwise.
@@ -59,6 +58,12 @@ pub struct EvaluateFlags {
     /// Write the report as a self-contained HTML page
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     report: Option<PathBuf>,
+    /// Write the plots of the report as SVG files, and the numbers behind them, into this folder
+    #[arg(long, value_name = "FOLDER", help_heading = "Output")]
+    plots: Option<PathBuf>,
+    /// Write plots into a folder that is not empty
+    #[arg(long, help_heading = "Output")]
+    overwrite: bool,
     /// End with status 1 unless the metric is at least this good; may be repeated
     #[arg(long, value_name = "METRIC=BOUND", help_heading = "Output")]
     fail_under: Vec<String>,
@@ -100,10 +105,8 @@ impl EvaluateCommand {
                 .check(check_labels(classifier.labels().clone()))
                 .check(move |article, place| ids.check(article, place))
         })?;
-        let page = match &flags.report {
-            Some(path) => Some(OutputFile::create(&Target::File(path.clone()), Compression::None)?),
-            None => None,
-        };
+        let outputs = ReportOutputs::open(flags.report.as_deref(), flags.plots.as_deref(), flags.overwrite)?;
+        let mut shown = outputs.are_wanted().then(|| ReportArticles::new(classifier.labels()));
 
         let progress = &*session.progress;
         let n_labels = classifier.labels().len();
@@ -113,8 +116,12 @@ impl EvaluateCommand {
         let mut scores: Vec<f64> = Vec::new();
         let mut decisions: Vec<bool> = Vec::new();
         progress.event(Event::Started { stage: "labelling", total: None });
-        let mut note = |articles: Vec<Article>, predictions: Vec<Prediction>| {
-            for (article, prediction) in articles.into_iter().zip(predictions) {
+        let mut note = |articles: Vec<Article>, predictions: Vec<Prediction>, embeddings: Option<Array2<f32>>| {
+            for (i, (article, prediction)) in articles.into_iter().zip(predictions).enumerate() {
+                if let Some(shown) = &mut shown {
+                    let embedding = embeddings.as_ref().map(|embeddings| embeddings.row(i).to_vec());
+                    shown.note(&article, &prediction, embedding.as_deref());
+                }
                 scores.extend(&prediction.probabilities);
                 let start = decisions.len();
                 decisions.resize(start + n_labels, false);
@@ -127,13 +134,16 @@ impl EvaluateCommand {
             Ok(())
         };
         let counts = session.install(|| match flags.shift.prior_shift {
-            None => classifier.predict_stream(rows, progress, note),
+            None => embed_stream(&classifier.encoder, &classifier.settings, rows, progress, |chunk| {
+                let predictions = classifier.predict_chunk(&chunk)?;
+                note(chunk.articles, predictions, Some(chunk.embeddings))
+            }),
             Some(shift) => {
                 let batch = classifier.predict_adapted(rows, shift.into(), false, progress)?;
                 say_shift(progress, &classifier, &batch);
                 plain = batch.plain;
                 let counts = batch.counts;
-                note(batch.articles, batch.predictions)?;
+                note(batch.articles, batch.predictions, None)?;
                 Ok(counts)
             }
         });
@@ -156,18 +166,16 @@ impl EvaluateCommand {
                 ..BootstrapSettings::default()
             }),
         };
-        let report = session.install(|| {
-            EvaluationReport::new(
-                EvaluationInput {
-                    labels: classifier.labels(),
-                    targets: &resolved.targets,
-                    probabilities: Array2::from_shape_vec(shape, scores).expect("one row an article").view(),
-                    decisions: Array2::from_shape_vec(shape, decisions).expect("one row an article").view(),
-                    thresholds: classifier.topics.thresholds.as_ref().map(|thresholds| thresholds.as_slice()),
-                },
-                bootstrap,
-            )
-        })?;
+        let scores = Array2::from_shape_vec(shape, scores).expect("one row an article");
+        let decisions = Array2::from_shape_vec(shape, decisions).expect("one row an article");
+        let input = EvaluationInput {
+            labels: classifier.labels(),
+            targets: &resolved.targets,
+            probabilities: scores.view(),
+            decisions: decisions.view(),
+            thresholds: classifier.topics.thresholds.as_ref().map(|thresholds| thresholds.as_slice()),
+        };
+        let report = session.install(|| EvaluationReport::new(input, bootstrap))?;
 
         if flags.shift.prior_shift.is_some() {
             progress.say(alone(&plain, &resolved.targets, n_labels, &report));
@@ -182,10 +190,10 @@ impl EvaluateCommand {
             None
         };
 
-        if let Some(mut page) = page {
+        if let Some(shown) = shown {
             let title = format!("topicwire: {}", self.model.display());
-            page.write_all(html::render(&report, &title).as_bytes())?;
-            page.finish()?;
+            let settings = self.settings(&flags, &classifier)?;
+            session.install(|| outputs.write(&report, &title, &shown.extras(&classifier, input, &[], settings)?))?;
         }
         let text = if flags.json {
             let mut report = serde_json::to_value(&report)?;
@@ -213,6 +221,32 @@ impl EvaluateCommand {
             progress.warn_if(!checked.is_met(), format!("{gate} {checked}"));
         }
         Ok(if is_met { outcome } else { Outcome::GateNotMet })
+    }
+
+    /// How the report was made, for those who read it.
+    fn settings(&self, flags: &EvaluateFlags, classifier: &Classifier) -> anyhow::Result<Vec<(String, String)>> {
+        let record = &classifier.record;
+        let views = classifier.topics.views.iter().map(|view| view.kind().to_string());
+        let mut settings = vec![
+            ("model".to_owned(), self.model.display().to_string()),
+            ("encoder".to_owned(), format!("{}, {}", record.encoder.id, record.encoder.precision)),
+            ("views".to_owned(), views.collect::<Vec<_>>().join(", ")),
+            ("trained on".to_owned(), printer::counted(record.data.counts.n_articles, "article")),
+            ("trained with".to_owned(), format!("topicwire {}", record.program_version)),
+        ];
+        const NOT_SHOWN: [&str; 4] = ["report", "plots", "overwrite", "progress"];
+        for (name, value) in config::given(flags)?.into_iter().filter(|(name, _)| !NOT_SHOWN.contains(&name.as_str())) {
+            let value = match value {
+                serde_json::Value::String(text) => text,
+                serde_json::Value::Array(items) => {
+                    let items = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+                    items.collect::<Vec<_>>().join(", ")
+                }
+                other => other.to_string(),
+            };
+            settings.push((name, value));
+        }
+        Ok(settings)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{counted, escape, number};
 use crate::labels::Task;
-use crate::report::errors::Mistake;
+use crate::report::errors::ErrorCase;
 use crate::report::extras::ReportExtras;
 use crate::report::figures::Figures;
 use crate::report::{EvaluationReport, LabelReport};
@@ -15,7 +15,8 @@ const MIN_SUPPORT: usize = 5;
 
 /// The few findings that a reader would look for.
 pub(super) fn glance(report: &EvaluationReport, extras: &ReportExtras<'_>, figures: &Figures) -> String {
-    let findings = [weakest(report), most_frequent_mistake(report), worst_slice(extras), probabilities(figures), sure(extras)];
+    let findings =
+        [weakest(report), most_frequent_mistake(report), worst_slice(extras), probabilities(figures), sure(extras)];
     let items: String = findings.into_iter().flatten().map(|finding| format!("<li>{finding}</li>\n")).collect();
     if items.is_empty() {
         return items;
@@ -94,13 +95,11 @@ fn probabilities(figures: &Figures) -> Option<String> {
 
 /// How many listed mistakes are surprises.
 fn sure(extras: &ReportExtras<'_>) -> Option<String> {
-    let sure = |case: &&crate::report::errors::ErrorCase| case.found.wrong[0].severity() >= 0.9;
+    let sure = |case: &&ErrorCase| case.found.wrong[0].severity() >= 0.9;
     let n = extras.errors.iter().filter(sure).count();
-    let extra = extras.errors.iter().filter(sure).filter(|case| case.found.wrong[0].mistake == Mistake::Extra).count();
     (n > 0).then(|| {
         format!(
-            "{} below {} at least 90 % sure, {extra} of a label that the article does not have: labels of the data that may be \
-             wrong.",
+            "{} below {} at least 90 % sure: look whether the labels of the data are right.",
             counted(n, "mistake"),
             if n == 1 { "is" } else { "are" }
         )

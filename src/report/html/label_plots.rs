@@ -22,8 +22,8 @@ pub(super) fn label_plots(report: &EvaluationReport, figures: &Figures) -> Strin
     );
     format!(
         "<h2 id=\"curves\">Curves of a label</h2>\n\
-         <p>Left, how precision falls as more articles of the label are found; the dot is what the model does now. Middle, what another \
-         threshold would do{}. Right, how far apart the scores of articles with and without the label lie: every factor of ten is as high.</p>\n\
+         <p>First, how precision falls as more articles of the label are found; the dot is what the model does now. Second, what another \
+         threshold would do{}. Third, how far apart the scores of articles with and without the label lie: every factor of ten is as high.</p>\n\
          {}<div class=\"curves{}\">\n{drawn}</div>\n",
         if report.per_label.iter().any(|(_, label)| label.threshold.is_some()) {
             "; the dotted line is the one in use"

@@ -81,11 +81,9 @@ pub(super) fn map(report: &EvaluationReport, figures: &Figures) -> String {
     let Some(maps) = &figures.maps else { return String::new() };
     let shown = match maps.n_articles == maps.points.len() {
         true => "All articles".to_owned(),
-        false => format!(
-            "{} of {}, evenly spaced,",
-            grouped(maps.points.len() as u64),
-            counted(maps.n_articles, "article")
-        ),
+        false => {
+            format!("{} of {}, evenly spaced,", grouped(maps.points.len() as u64), counted(maps.n_articles, "article"))
+        }
     };
     let figures = maps.plots.iter().map(|(name, _, plot)| {
         let caption = escape(&plot.title);
@@ -112,9 +110,9 @@ pub(super) fn settings(settings: &[(String, String)]) -> String {
     if settings.is_empty() {
         return String::new();
     }
-    let rows = settings.iter().map(|(name, value)| {
-        format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape(name), escape(value))
-    });
+    let rows = settings
+        .iter()
+        .map(|(name, value)| format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape(name), escape(value)));
     format!(
         "<h2 id=\"settings\">How this was made</h2>\n<div class=\"scroll\" role=\"region\" aria-label=\"Settings\" tabindex=\"0\">\n\
          <table class=\"settings\">\n<thead><tr><th scope=\"col\">Setting</th><th scope=\"col\">Value</th></tr></thead>\n<tbody>\n{}</tbody>\n\

@@ -168,7 +168,7 @@ pub(super) fn draw<'a>(
             .light_line_style(RGBColor(0, 0, 0).mix(0.0))
             .bold_line_style(GRID)
             .axis_style(GRID)
-            .set_all_tick_mark_size(0)
+            .set_all_tick_mark_size(8)
             .label_style(numbers)
             .draw()
             .expect(DRAWN);
@@ -199,10 +199,7 @@ pub(super) fn draw<'a>(
 
 /// Words in the colour of axes; `text` is ours and needs no escape.
 fn word(x: u32, y: u32, anchor: &str, more: &str, text: &str) -> String {
-    format!(
-        "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\" fill=\"{}\"{more}>{text}</text>",
-        hex(MUTED)
-    )
+    format!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\" fill=\"{}\"{more}>{text}</text>", hex(MUTED))
 }
 
 /// A colour as style sheets find it in the drawing.
@@ -217,7 +214,8 @@ fn bare(svg: &str) -> String {
     let mut bare = String::with_capacity(inside.len());
     for line in inside.lines() {
         let line = line.trim();
-        let line = line.replace(" opacity=\"1\"", "").replace(" font-family=\"sans-serif\"", "").replace(" \"/>", "\"/>");
+        let line =
+            line.replace(" opacity=\"1\"", "").replace(" font-family=\"sans-serif\"", "").replace(" \"/>", "\"/>");
         let sized = line.split_once(" font-size=\"").and_then(|(head, rest)| Some((head, rest.split_once('"')?.1)));
         match sized {
             Some((head, rest)) => bare.extend([head, rest]),

@@ -155,14 +155,18 @@ mod tests {
 
     #[test]
     fn marks_lie_inside_and_wrong_ones_on_top() {
-        let point = |words: &str, group, verdict| MapPoint { words: words.into(), labels: vec![group, 12], group, verdict };
+        let point =
+            |words: &str, group, verdict| MapPoint { words: words.into(), labels: vec![group, 12], group, verdict };
         let points = [point("<w>", 9, Verdict::Extra), point("r", 0, Verdict::Right), point("m", 1, Verdict::Missing)];
         let places = array![[0.0, -1.0], [5.0, 1.0], [2.0, 0.0]];
         let svg = map_plot("Map", "all", places.view(), &points, &["<g>".to_owned()]).inline("m");
         let at = |text: &str| svg.find(text).unwrap_or_else(|| panic!("{text} in {svg}"));
         assert!(at("<circle class=\"g0\" data-l=\" 0 12 \" cx=\"744\" cy=\"16\"") < at("<path class=\"g6\""));
         assert!(at("<title>&lt;w&gt;</title>") < at("<title>m</title>"));
-        assert!(at(">&lt;g&gt;</text>") < at(">other labels</text>") && at(">wrong label</text>") < at(">missing label</text>"));
+        assert!(
+            at(">&lt;g&gt;</text>") < at(">other labels</text>")
+                && at(">wrong label</text>") < at(">missing label</text>")
+        );
         // A plane without extent is no division by 0.
         let flat = map_plot("Map", "all", array![[1.0, 1.0]].view(), &points[1..2], &[]).inline("m");
         assert!(flat.contains("cx=\"16\" cy=\"584\""), "{flat}");

@@ -111,7 +111,8 @@ pub fn reliability_plot(points: &[ReliabilityPoint]) -> Plot {
             canvas.dot((x, point.frequency), 9, FIRST);
         }
     });
-    let missed = points.iter().filter(|point| !(point.interval.low..=point.interval.high).contains(&point.mean_probability));
+    let missed =
+        points.iter().filter(|point| !(point.interval.low..=point.interval.high).contains(&point.mean_probability));
     let description = format!(
         "Of {} bins, {} have a 95 % interval that the stated probability lies outside of. The dotted line is where both agree; dots below it mean too sure.",
         points.len(),
