@@ -88,12 +88,12 @@ fn principal_components_are_those_of_scikit_learn() {
         let points = Array2::from_shape_vec(shape, points.concat()).unwrap();
         let found = pca(points.view()).unwrap();
         for (i, expected) in placed.iter().enumerate() {
-            for axis in 0..2 {
-                assert!((found.points[[i, axis]] - expected[axis]).abs() < PCA_TOLERANCE, "row {i}");
+            for (axis, expected) in expected.iter().enumerate() {
+                assert!((found.points[[i, axis]] - expected).abs() < PCA_TOLERANCE, "row {i}");
             }
         }
-        for axis in 0..2 {
-            assert!((found.explained[axis] - explained[axis]).abs() < PCA_TOLERANCE);
+        for (found, expected) in found.explained.iter().zip(explained) {
+            assert!((found - expected).abs() < PCA_TOLERANCE);
         }
     }
 }

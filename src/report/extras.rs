@@ -66,13 +66,13 @@ impl MapArticles {
     pub fn push(&mut self, id: &str, title: Option<&str>, embedding: &[f32]) {
         let row_idx = self.n_seen;
         self.n_seen += 1;
-        if row_idx % self.stride != 0 {
+        if !row_idx.is_multiple_of(self.stride) {
             return;
         }
         if self.articles.len() == MAX_MAP_POINTS {
             let mut place = 0..MAX_MAP_POINTS;
             self.articles.retain(|_| place.next().is_some_and(|place| place % 2 == 0));
-            let halved = self.embeddings.chunks(embedding.len()).step_by(2).flatten().copied().collect();
+            let halved = self.embeddings.chunks(embedding.len().max(1)).step_by(2).flatten().copied().collect();
             self.embeddings = halved;
             self.stride *= 2;
         }

@@ -14,6 +14,7 @@ mod determinism;
 mod explain;
 mod formats;
 mod real_encoder;
+mod report;
 #[cfg(target_os = "linux")]
 mod signals;
 mod views;

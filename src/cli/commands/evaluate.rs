@@ -119,8 +119,8 @@ impl EvaluateCommand {
         let mut note = |articles: Vec<Article>, predictions: Vec<Prediction>, embeddings: Option<Array2<f32>>| {
             for (i, (article, prediction)) in articles.into_iter().zip(predictions).enumerate() {
                 if let Some(shown) = &mut shown {
-                    let embedding = embeddings.as_ref().map(|embeddings| embeddings.row(i).to_vec());
-                    shown.note(&article, &prediction, embedding.as_deref());
+                    let embedding = embeddings.as_ref().and_then(|embeddings| embeddings.row(i).to_slice());
+                    shown.note(&article, &prediction, embedding);
                 }
                 scores.extend(&prediction.probabilities);
                 let start = decisions.len();
@@ -226,7 +226,7 @@ impl EvaluateCommand {
     /// How the report was made, for those who read it.
     fn settings(&self, flags: &EvaluateFlags, classifier: &Classifier) -> anyhow::Result<Vec<(String, String)>> {
         let record = &classifier.record;
-        let views = classifier.topics.views.iter().map(|view| view.kind().to_string());
+        let views = classifier.topics.views.iter().map(|view| view.kind().name());
         let mut settings = vec![
             ("model".to_owned(), self.model.display().to_string()),
             ("encoder".to_owned(), format!("{}, {}", record.encoder.id, record.encoder.precision)),
@@ -234,7 +234,9 @@ impl EvaluateCommand {
             ("trained on".to_owned(), printer::counted(record.data.counts.n_articles, "article")),
             ("trained with".to_owned(), format!("topicwire {}", record.program_version)),
         ];
-        const NOT_SHOWN: [&str; 4] = ["report", "plots", "overwrite", "progress"];
+        // Places of outputs, and what changes no result.
+        const NOT_SHOWN: [&str; 8] =
+            ["report", "plots", "overwrite", "rejects", "threads", "offline", "progress", "batch-tokens"];
         for (name, value) in config::given(flags)?.into_iter().filter(|(name, _)| !NOT_SHOWN.contains(&name.as_str())) {
             let value = match value {
                 serde_json::Value::String(text) => text,

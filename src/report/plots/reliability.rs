@@ -74,10 +74,12 @@ pub fn reliability_points(
         Task::Single => {
             let rows = probabilities.rows().into_iter().zip(truth.rows());
             rows.map(|(row, truth)| {
-                let best = row.iter().zip(truth).fold((f64::NEG_INFINITY, false), |best, (&p, &is_true)| {
-                    if p > best.0 { (p, is_true) } else { best }
-                });
-                best
+                row.iter().zip(truth).fold(
+                    (f64::NEG_INFINITY, false),
+                    |best, (&p, &is_true)| {
+                        if p > best.0 { (p, is_true) } else { best }
+                    },
+                )
             })
             .collect()
         }
