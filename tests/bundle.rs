@@ -145,6 +145,8 @@ fn calibrations(task: Task) -> Vec<(Calibration, bool)> {
 fn every_calibration_is_saved_and_opened() {
     for is_single in [false, true] {
         let mut classifier = train(is_single);
+        // Which is of version 4 itself.
+        classifier.scope = None;
         let articles = articles(is_single);
         for (calibration, is_old) in calibrations(classifier.topics.task()) {
             classifier.topics.calibration = calibration;
@@ -199,7 +201,7 @@ fn a_view_of_words_is_saved_and_opened() {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model");
         classifier.save(&model).unwrap();
-        assert_eq!(verify(&model).unwrap().format_version, 3);
+        assert_eq!(verify(&model).unwrap().format_version, 4);
         let opened = Classifier::open(&model).unwrap();
         assert_eq!((&opened.topics, &opened.record), (&classifier.topics, &classifier.record));
         assert_eq!(opened.predict(&articles).unwrap(), classifier.predict(&articles).unwrap());
@@ -268,7 +270,7 @@ fn a_changed_or_missing_file_of_words_is_refused() {
 #[test]
 fn every_single_changed_byte_is_refused() {
     let folder = copy();
-    for file in ["manifest.json", "head.safetensors", "neighbours.safetensors"] {
+    for file in ["manifest.json", "head.safetensors", "neighbours.safetensors", "scope.safetensors"] {
         let path = folder.path().join(file);
         let bytes = fs::read(&path).unwrap();
         for at in 0..bytes.len() {
@@ -286,7 +288,7 @@ fn every_single_changed_byte_is_refused() {
 #[test]
 fn truncated_and_missing_files_are_refused() {
     let folder = copy();
-    for file in ["manifest.json", "head.safetensors", "neighbours.safetensors", "SHA256SUMS"] {
+    for file in ["manifest.json", "head.safetensors", "neighbours.safetensors", "scope.safetensors", "SHA256SUMS"] {
         let path = folder.path().join(file);
         let bytes = fs::read(&path).unwrap();
         // The list of hashes ends with a line end that it can do without.

@@ -14,6 +14,7 @@ pub mod output;
 mod predictions_file;
 mod printer;
 mod progress;
+mod report_page;
 mod session;
 mod split_files;
 mod study_text;

@@ -1,6 +1,14 @@
-//! A report as one HTML page that needs nothing else: no script, no network, no other file.
+//! A report as one HTML page that needs nothing else: no network, no other file. Its script sorts, filters and picks; without it all is
+//! there, one below the other.
 
-use super::page::{escape, page};
+mod error_list;
+mod glance;
+mod label_plots;
+mod overview;
+
+use super::extras::ReportExtras;
+use super::figures::Figures;
+use super::page::{escape, page_with_script};
 use super::{AtHalf, EvaluationReport, LabelReport};
 use crate::labels::Task;
 use crate::metrics::summary::Metric;
@@ -14,20 +22,52 @@ const HOT_SHARE: f64 = 0.5;
 /// Shown where a metric is undefined.
 const UNDEFINED: &str = "–";
 
-/// The page. `title` heads it; like every label name it may hold any text and is escaped.
-pub fn render(report: &EvaluationReport, title: &str) -> String {
+/// The page. `title` heads it; like every label name it may hold any text and is escaped. What `extras` and `figures` lack has no
+/// section.
+pub fn render(report: &EvaluationReport, title: &str, extras: &ReportExtras<'_>, figures: &Figures) -> String {
     let title = escape(title);
-    let sections =
-        [headline(report), thresholds(report), averages(report), labels(report), confusions(report), together(report)]
-            .concat();
+    let others = extras
+        .sections
+        .iter()
+        .enumerate()
+        .map(|(i, section)| format!("<h2 id=\"more-{i}\">{}</h2>\n{}\n", escape(&section.title), section.html));
+    let sections = [
+        headline(report),
+        thresholds(report),
+        glance::glance(report, extras, figures),
+        labels(report, !figures.labels.is_empty()),
+        label_plots::label_plots(report, figures),
+        confusions(report),
+        together(report),
+        overview::slices(extras.slices),
+        overview::calibration(figures),
+        error_list::error_list(report, &extras.errors),
+        overview::map(report, figures),
+        averages(report),
+        others.collect(),
+        overview::settings(&extras.settings),
+    ]
+    .concat();
     let main = format!(
-        "<h1>{title}</h1>\n<p class=\"subtitle\">{subtitle}</p>\n{sections}\
+        "<h1>{title}</h1>\n<p class=\"subtitle\">{subtitle}</p>\n{contents}{sections}\
          <footer>topicwire {version}. Precision, recall and F1 are 0 where there is nothing to divide by. Labels that no \
          article has count as 0 in macro F1 and are left out of mean average precision and ROC-AUC.</footer>\n",
         subtitle = subtitle(report),
+        contents = contents(&sections),
         version = env!("CARGO_PKG_VERSION"),
     );
-    page(&title, include_str!("report.css"), &main)
+    let css = concat!(include_str!("plots/plot.css"), include_str!("report.css"));
+    page_with_script(&title, css, &main, include_str!("report.js"))
+}
+
+/// Links to the sections, found by their headings.
+fn contents(sections: &str) -> String {
+    let items = sections.split("<h2 id=\"").skip(1).filter_map(|rest| {
+        let (id, rest) = rest.split_once("\">")?;
+        let (heading, _) = rest.split_once("</h2>")?;
+        Some(format!("<li><a href=\"#{id}\">{heading}</a></li>\n"))
+    });
+    format!("<nav class=\"contents\" aria-label=\"Sections\">\n<ul>\n{}</ul>\n</nav>\n", items.collect::<String>())
 }
 
 fn subtitle(report: &EvaluationReport) -> String {
@@ -109,15 +149,19 @@ fn averages(report: &EvaluationReport) -> String {
     });
     let interval_header = if with_intervals { "<th scope=\"col\">Interval</th>" } else { "" };
     format!(
-        "<h2>All articles</h2>\n<div class=\"scroll\" role=\"region\" aria-label=\"Averaged metrics\" tabindex=\"0\">\n<table class=\"averages\">\n\
+        "<h2 id=\"averages\">All metrics</h2>\n<div class=\"scroll\" role=\"region\" aria-label=\"Averaged metrics\" tabindex=\"0\">\n<table class=\"averages\">\n\
          <thead><tr><th scope=\"col\">Metric</th><th scope=\"col\">Value</th>{interval_header}</tr></thead>\n<tbody>\n{}</tbody>\n</table>\n</div>\n",
         rows.collect::<String>()
     )
 }
 
-fn labels(report: &EvaluationReport) -> String {
+fn labels(report: &EvaluationReport, are_drawn: bool) -> String {
     let with_thresholds = report.per_label.iter().any(|(_, label)| label.threshold.is_some());
-    let rows = report.per_label.iter().map(|(name, label)| label_row(name, label, with_thresholds));
+    let rows = report
+        .per_label
+        .iter()
+        .enumerate()
+        .map(|(i, (name, label))| label_row(are_drawn.then_some(i), name, label, with_thresholds));
     let unseen = report.per_label.iter().filter(|(_, label)| label.support == 0).count();
     let caption = match unseen {
         0 => "In the order of the model's labels.".to_owned(),
@@ -130,23 +174,31 @@ fn labels(report: &EvaluationReport) -> String {
     };
     let threshold_header = if with_thresholds { "<th scope=\"col\">Threshold</th>" } else { "" };
     format!(
-        "<h2>Each label</h2>\n<div class=\"scroll\" role=\"region\" aria-label=\"Metrics of each label\" tabindex=\"0\">\n\
-         <table class=\"labels\">\n<caption><span>{caption}</span></caption>\n<thead><tr><th scope=\"col\">Label</th><th scope=\"col\">Articles</th>\
+        "<h2 id=\"labels\">Each label</h2>\n{}<div class=\"scroll\" role=\"region\" aria-label=\"Metrics of each label\" tabindex=\"0\">\n\
+         <table class=\"labels\" data-sortable>\n<caption><span>{caption}</span></caption>\n<thead><tr><th scope=\"col\">Label</th><th scope=\"col\">Articles</th>\
          <th scope=\"col\">F1</th><th scope=\"col\">Precision</th><th scope=\"col\">Recall</th>\
          <th scope=\"col\">Average precision</th><th scope=\"col\">ROC-AUC</th>{threshold_header}</tr></thead>\n\
          <tbody>\n{}</tbody>\n</table>\n</div>\n",
+        controls(
+            "<label>Find a label <input type=\"search\" id=\"find-label\" autocomplete=\"off\"></label>",
+            "labels-shown"
+        ),
         rows.collect::<String>()
     )
 }
 
-fn label_row(name: &str, label: &LabelReport, with_thresholds: bool) -> String {
+fn label_row(drawn_as: Option<usize>, name: &str, label: &LabelReport, with_thresholds: bool) -> String {
     let name = escape(name);
+    let shown = match drawn_as {
+        Some(label_idx) => format!("<a href=\"#label-{label_idx}\">{name}</a>"),
+        None => name.clone(),
+    };
     let threshold = match with_thresholds {
         true => format!("<td>{}</td>", number_or_dash(label.threshold)),
         false => String::new(),
     };
     format!(
-        "<tr{unseen}><th scope=\"row\" title=\"{name}\">{name}</th><td>{support}</td>\
+        "<tr{unseen}><th scope=\"row\" title=\"{name}\">{shown}</th><td>{support}</td>\
          <td class=\"meter\"><span><span class=\"bar\" aria-hidden=\"true\"><span style=\"width:{width:.1}%\"></span></span>{f1}</span></td>\
          <td>{precision}</td><td>{recall}</td><td>{average_precision}</td><td>{roc_auc}</td>{threshold}</tr>\n",
         unseen = if label.support == 0 { " class=\"unseen\"" } else { "" },
@@ -193,7 +245,7 @@ fn confusions(report: &EvaluationReport) -> String {
         "" => "<p>No article was given a wrong label.</p>\n".to_owned(),
         lines => format!("<p>The most frequent mistakes:</p>\n<ul class=\"pairs\">\n{lines}</ul>\n"),
     };
-    format!("<h2>{title}</h2>\n{list}{}", heat_table(report, matrix, title, meaning))
+    format!("<h2 id=\"confusions\">{title}</h2>\n{list}{}", heat_table(report, matrix, title, meaning))
 }
 
 fn heat_table(report: &EvaluationReport, matrix: &[Vec<u64>], title: &str, meaning: &str) -> String {
@@ -254,11 +306,25 @@ fn together(report: &EvaluationReport) -> String {
         return String::new();
     }
     format!(
-        "<h2>Labels that occur together</h2>\n<div class=\"scroll\" role=\"region\" aria-label=\"Pairs of labels\" tabindex=\"0\">\n\
+        "<h2 id=\"together\">Labels that occur together</h2>\n<div class=\"scroll\" role=\"region\" aria-label=\"Pairs of labels\" tabindex=\"0\">\n\
          <table>\n<caption><span>The pairs whose predicted number of articles is furthest from the true one.</span></caption>\n\
          <thead><tr><th scope=\"col\">Pair</th><th scope=\"col\">Have both</th><th scope=\"col\">Were given both</th>\
          <th scope=\"col\">Difference</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
     )
+}
+
+/// Controls that need the script, which shows them, and a place where it tells how much is shown.
+fn controls(inside: &str, status_id: &str) -> String {
+    format!(
+        "<div class=\"controls\" hidden>{inside} <span id=\"{status_id}\" role=\"status\" class=\"subtitle\"></span></div>\n"
+    )
+}
+
+/// A choice among the labels, by number.
+fn label_options(report: &EvaluationReport, first: &str) -> String {
+    let names = report.per_label.iter().enumerate();
+    let names = names.map(|(i, (name, _))| format!("<option value=\"{i}\">{}</option>", escape(name)));
+    format!("<option value=\"\">{first}</option>{}", names.collect::<String>())
 }
 
 /// The entries of a matrix with their row and column.
@@ -343,8 +409,11 @@ mod tests {
 
     use super::*;
     use crate::labels::{LabelId, LabelSet, Targets};
-    use crate::metrics::bootstrap::BootstrapSettings;
-    use crate::report::EvaluationInput;
+    use crate::metrics::bootstrap::{BootstrapSettings, Interval};
+    use crate::report::errors::{ErrorCase, SimilarArticle, most_instructive};
+    use crate::report::extras::{MapArticles, Section};
+    use crate::report::slices::{Slice, SliceTable};
+    use crate::report::{Estimate, EvaluationInput};
 
     const HOSTILE: &str = "<script>alert('x')</script>\"&\u{0}";
 
@@ -363,14 +432,90 @@ mod tests {
             decisions: decisions.view(),
             thresholds: (!single).then_some(&[0.5, 0.4, 0.9]),
         };
-        render(&EvaluationReport::new(input, Some(BootstrapSettings::default())).unwrap(), HOSTILE)
+        let report = EvaluationReport::new(input, Some(BootstrapSettings::default())).unwrap();
+        let extras = hostile_extras(input);
+        let figures = Figures::new(&report, &extras).unwrap();
+        render(&report, HOSTILE, &extras, &figures)
+    }
+
+    /// Everything that can come from outside is hostile.
+    fn hostile_extras(input: EvaluationInput<'_>) -> ReportExtras<'_> {
+        let found = most_instructive(&input, 40).unwrap();
+        let neighbour = SimilarArticle {
+            id: HOSTILE.into(),
+            title: Some(HOSTILE.into()),
+            labels: vec![HOSTILE.into()],
+            similarity: -0.5,
+        };
+        let errors = found.into_iter().map(|found| ErrorCase {
+            id: HOSTILE.into(),
+            title: Some(HOSTILE.into()),
+            excerpt: HOSTILE.into(),
+            passages: vec![Some(HOSTILE.into()); found.wrong.len()],
+            neighbours: vec![neighbour.clone(); 2],
+            found,
+        });
+        let mut map = MapArticles::default();
+        for i in 0..3 {
+            map.push(HOSTILE, Some(HOSTILE), &[i as f32, 1.0]);
+        }
+        ReportExtras {
+            input: Some(input),
+            map,
+            errors: errors.collect(),
+            settings: vec![(HOSTILE.into(), HOSTILE.into())],
+            sections: vec![Section { title: HOSTILE.into(), html: "<p>more</p>".into() }],
+            ..ReportExtras::default()
+        }
+    }
+
+    #[test]
+    fn slices_stand_worst_first_and_are_escaped() {
+        let slice = |value: &str, f1: f64| Slice {
+            value: value.into(),
+            n: 1200,
+            metric: Metric::F1Micro,
+            estimate: Estimate { value: Some(f1), interval: Some(Interval { low: f1 - 0.1, high: f1 + 0.1 }) },
+        };
+        let tables = [SliceTable { column: "<b>".into(), slices: vec![slice(HOSTILE, 0.5), slice("b", 0.9)] }];
+        let html = overview::slices(&tables);
+        assert!(html.contains("<h3>By &lt;b&gt;</h3>") && !html.contains("<script"));
+        assert!(html.contains("<td>1,200</td>") && html.contains("0.400 to 0.600"));
+        assert_eq!(overview::slices(&[]), "");
+    }
+
+    #[test]
+    fn a_page_without_extras_has_no_empty_sections() {
+        let report = single_report();
+        let page = render(&report, "m", &ReportExtras::default(), &Figures::default());
+        for absent in ["id=\"errors\"", "id=\"map\"", "id=\"slices\"", "id=\"curves\"", "id=\"settings\"", "#label-0"] {
+            assert!(
+                !page.split_once("</nav>").unwrap().1.split_once("<script>").unwrap().0.contains(absent),
+                "{absent}"
+            );
+        }
+    }
+
+    fn single_report() -> EvaluationReport {
+        let probabilities = array![[0.6, 0.4], [0.4, 0.6]];
+        let decisions = probabilities.mapv(|p| p > 0.5);
+        let input = EvaluationInput {
+            labels: &LabelSet::from_names(["a", "b"]).unwrap(),
+            targets: &Targets::Single(vec![LabelId(0), LabelId(1)]),
+            probabilities: probabilities.view(),
+            decisions: decisions.view(),
+            thresholds: None,
+        };
+        EvaluationReport::new(input, None).unwrap()
     }
 
     #[test]
     fn names_cannot_break_out_of_the_page() {
         for single in [true, false] {
             let page = page(single);
-            assert!(!page.to_lowercase().contains("<script"), "a script tag got through");
+            let scripts: Vec<_> = page.to_lowercase().match_indices("<script").map(|(at, _)| at).collect();
+            assert_eq!(scripts.len(), 1, "a script tag got through");
+            assert!(page[scripts[0]..].starts_with(concat!("<script>", include_str!("report.js"), "</script>")));
             let escaped = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;\u{fffd}";
             assert!(page.contains(&format!("<title>{escaped}</title>")));
             assert!(page.contains(&format!("<th scope=\"row\" title=\"{escaped}\">{escaped}</th>")));
@@ -382,13 +527,19 @@ mod tests {
     fn the_page_loads_nothing_and_its_tags_are_balanced() {
         for single in [true, false] {
             let page = page(single);
-            for outside in ["http:", "https:", "src=", "href=", "@import", "url("] {
-                assert!(!page.contains(outside), "{outside}");
+            for outside in ["http:", "https:", " src=", "@import", "url(", " on"] {
+                let own_script = page.split_once("<script>").unwrap();
+                let (head, body) = own_script.0.split_once("</style>").unwrap();
+                let inside = if outside == " on" { body.contains(" onclick=") } else { page.contains(outside) };
+                assert!(!inside && head.contains("default-src 'none'"), "{outside}");
             }
+            assert_eq!(page.matches(" href=\"").count(), page.matches(" href=\"#").count());
             for tag in [
                 "small", "table", "thead", "tbody", "tr", "th", "td", "caption", "ul", "li", "span", "svg", "div", "p",
-                "h2",
+                "h2", "h3", "details", "summary", "select", "option", "label", "title", "desc", "text", "article", "q",
+                "nav",
             ] {
+                let page = page.split_once("<script>").unwrap().0;
                 let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
                 assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
             }
@@ -398,8 +549,8 @@ mod tests {
     #[test]
     fn the_page_shows_what_the_task_has() {
         let (single, multi) = (page(true), page(false));
-        assert!(single.contains("<h2>Confusion matrix</h2>") && !single.contains("occur together"));
-        assert!(multi.contains("<h2>Wrong labels beside right ones</h2>") && multi.contains("occur together"));
+        assert!(single.contains(">Confusion matrix</h2>") && !single.contains("occur together"));
+        assert!(multi.contains(">Wrong labels beside right ones</h2>") && multi.contains("occur together"));
         assert!(multi.contains("With a threshold of 0.5") && !single.contains("With a threshold of 0.5"));
         assert!(multi.contains("1 label in grey: no article here has it"));
         assert!(multi.contains("95 % intervals from 1,000 bootstrap resamples"));

@@ -14,10 +14,15 @@ use crate::metrics::summary::{Metric, RowStatistics};
 use crate::metrics::{MetricError, only_labels};
 
 pub mod comparison;
+pub mod errors;
+pub mod extras;
+pub mod figures;
 pub mod gate;
 pub mod html;
 mod json;
 pub mod page;
+pub mod plots;
+pub mod promise;
 pub mod slices;
 
 /// The probability from which a label is assigned when it has no threshold of its own.

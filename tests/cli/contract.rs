@@ -67,15 +67,18 @@ fn tables_have_the_columns_and_pass_others_of_the_same_name_under_another() {
     );
     let csv = place.run(&["predict", "model", "new.jsonl", "--output-format", "csv"]).expect(DONE);
     let header = csv.out().lines().next().unwrap();
-    assert_eq!(header, "id,labels,trade,defense,status,review,reason,input_status");
+    assert_eq!(header, "id,labels,defense,trade,status,review,reason,input_status");
     place.run(&["predict", "model", "new.jsonl", "-o", "out.parquet"]).expect(DONE);
 }
 
 #[test]
 fn single_labels_are_left_open_where_they_are_not_sure() {
     let place = place();
-    let single: String =
-        articles(N_ARTICLES).lines().filter(|line| !line.contains("\",\"")).map(|line| format!("{line}\n")).collect();
+    let single: String = articles(N_ARTICLES)
+        .lines()
+        .filter(|line| !line.contains("\"trade\",\"defense\""))
+        .map(|line| format!("{line}\n"))
+        .collect();
     place.write("train.jsonl", single);
     train(&place, &["--aim", "precision>=0.9", "--risk", "0.2"]).expect(DONE);
     for row in rows(place.run(&["predict", "model", "train.jsonl"]).expect(DONE).out()) {

@@ -18,6 +18,7 @@ mod evaluate_more;
 mod explain;
 mod formats;
 mod real_encoder;
+mod report;
 #[cfg(target_os = "linux")]
 mod signals;
 mod split;

@@ -55,7 +55,7 @@ fn hints_and_columns_are_views_of_their_own() {
     let place = place();
     let run = train(&place, &["--few", "never", "--metadata", "source", "--views", "document,rules,metadata"]);
     assert!(run.out().contains("; weights: document ") && run.out().contains(", rules "), "{}", run.out());
-    assert_eq!(manifest(&place)["format_version"], 3);
+    assert_eq!(manifest(&place)["format_version"], 4);
     assert_eq!(manifest(&place)["labels"][0]["keywords"], json!(["tanks", "frigate"]));
     let predicted = place.run(&["predict", "model", "train.jsonl", "-q"]).expect(DONE);
     assert_eq!(rows(predicted.out()).len(), 36);

@@ -1,6 +1,5 @@
 //! `topicwire evaluate`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
@@ -15,19 +14,20 @@ use crate::cli::compared::{self, Other};
 use crate::cli::config;
 use crate::cli::contract_text;
 use crate::cli::exit::Outcome;
-use crate::cli::output::{Compression, OutputFile, Target};
 use crate::cli::printer;
+use crate::cli::report_page::{ReportArticles, ReportOutputs};
 use crate::cli::session::Session;
 use crate::data::{Article, DuplicateIds, check_labels, collect_targets};
 use crate::labels::Targets;
 use crate::metrics::bootstrap::{BootstrapSettings, Resampling};
 use crate::metrics::prf::{Average, ZeroDivision, precision_recall_f1};
 use crate::metrics::summary::Metric;
-use crate::pipeline::{PipelineError, Prediction};
+use crate::pipeline::{Classifier, PipelineError, Prediction, embed_stream};
 use crate::progress::{Event, Progress};
 use crate::report::gate::QualityGate;
 use crate::report::slices::{SliceBy, SliceColumn, SliceTable};
-use crate::report::{EvaluationInput, EvaluationReport, html};
+use crate::report::{EvaluationInput, EvaluationReport, promise};
+use crate::scope::DEFAULT_FALSE_ALARM_RATE;
 use crate::train::classifier::PARAGRAPH_LABELS;
 
 /// Resamples of the bootstrap unless told otherwise.
@@ -64,6 +64,12 @@ pub struct EvaluateFlags {
     /// Write the report as a self-contained HTML page
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     report: Option<PathBuf>,
+    /// Write the plots of the report as SVG files, and the numbers behind them, into this folder
+    #[arg(long, value_name = "FOLDER", help_heading = "Output")]
+    plots: Option<PathBuf>,
+    /// Write plots into a folder that is not empty
+    #[arg(long, help_heading = "Output")]
+    overwrite: bool,
     /// End with status 1 unless the metric is at least this good; may be repeated
     #[arg(long, value_name = "METRIC=BOUND", help_heading = "Output")]
     fail_under: Vec<String>,
@@ -147,10 +153,8 @@ impl EvaluateCommand {
                 .check(check_labels(classifier.labels().clone()))
                 .check(move |article, place| ids.check(article, place))
         })?;
-        let page = match &flags.report {
-            Some(path) => Some(OutputFile::create(&Target::File(path.clone()), Compression::None)?),
-            None => None,
-        };
+        let outputs = ReportOutputs::open(flags.report.as_deref(), flags.plots.as_deref(), flags.overwrite)?;
+        let mut shown = outputs.are_wanted().then(|| ReportArticles::new(classifier.labels()));
 
         let progress = &*session.progress;
         let n_labels = classifier.labels().len();
@@ -159,9 +163,17 @@ impl EvaluateCommand {
         let mut plain: Vec<Prediction> = Vec::new();
         let mut scores: Vec<f64> = Vec::new();
         let mut decisions: Vec<bool> = Vec::new();
+        // Where there are too few training articles to tell, nothing is told.
+        let cutoff =
+            classifier.scope.as_ref().and_then(|scope| scope.reference().cutoff(DEFAULT_FALSE_ALARM_RATE).ok());
+        let mut n_unlike = 0_usize;
         progress.event(Event::Started { stage: "labelling", total: None });
-        let mut note = |articles: Vec<Article>, predictions: Vec<Prediction>| {
-            for (article, prediction) in articles.into_iter().zip(predictions) {
+        let mut note = |articles: Vec<Article>, predictions: Vec<Prediction>, embeddings: Option<Array2<f32>>| {
+            for (i, (article, prediction)) in articles.into_iter().zip(predictions).enumerate() {
+                if let Some(shown) = &mut shown {
+                    let embedding = embeddings.as_ref().and_then(|embeddings| embeddings.row(i).to_slice());
+                    shown.note(&article, &prediction, embedding);
+                }
                 scores.extend(&prediction.probabilities);
                 let start = decisions.len();
                 decisions.resize(start + n_labels, false);
@@ -177,13 +189,20 @@ impl EvaluateCommand {
             Ok(())
         };
         let counts = session.install(|| match flags.shift.prior_shift {
-            None => classifier.predict_stream(rows, progress, note),
+            None => embed_stream(&classifier.encoder, &classifier.settings, rows, progress, |chunk| {
+                let predictions = classifier.predict_chunk(&chunk)?;
+                if let (Some(scope), Some(cutoff)) = (&classifier.scope, &cutoff) {
+                    let scores = scope.scores(chunk.embeddings.view())?;
+                    n_unlike += scores.into_iter().filter(|score| cutoff.is_foreign(*score)).count();
+                }
+                note(chunk.articles, predictions, Some(chunk.embeddings))
+            }),
             Some(shift) => {
                 let batch = classifier.predict_adapted(rows, shift.into(), false, progress)?;
                 say_shift(progress, &classifier, &batch);
                 plain = batch.plain;
                 let counts = batch.counts;
-                note(batch.articles, batch.predictions)?;
+                note(batch.articles, batch.predictions, None)?;
                 Ok(counts)
             }
         });
@@ -249,10 +268,17 @@ impl EvaluateCommand {
             None => None,
         };
 
-        if let Some(mut page) = page {
+        let unlike = cutoff
+            .filter(|_| flags.shift.prior_shift.is_none())
+            .map(|_| Unlike { share: n_unlike as f64 / known.len() as f64, expected: DEFAULT_FALSE_ALARM_RATE });
+        if let Some(shown) = shown {
             let title = format!("topicwire: {}", self.model.display());
-            page.write_all(html::render(&report, &title).as_bytes())?;
-            page.finish()?;
+            let settings = self.settings(&flags, &classifier)?;
+            let sections = kept_promise.iter().map(|kept| promise::section(kept, classifier.labels())).collect();
+            session.install(|| {
+                let extras = shown.extras(&classifier, input, &tables, settings, sections)?;
+                outputs.write(&report, &title, &extras)
+            })?;
         }
         let text = if flags.json {
             let mut report = serde_json::to_value(&report)?;
@@ -263,20 +289,24 @@ impl EvaluateCommand {
                 if !tables.is_empty() {
                     object.insert("slices".to_owned(), serde_json::to_value(&tables)?);
                 }
+                if let Some(kept) = &kept_promise {
+                    object.insert("contract".to_owned(), serde_json::to_value(kept)?);
+                }
+                if let Some(unlike) = &unlike {
+                    object.insert("unlike_training".to_owned(), serde_json::to_value(unlike)?);
+                }
                 if let Some(comparison) = &comparison {
                     object.insert("comparison".to_owned(), serde_json::to_value(comparison)?);
                 }
             }
-            if let (Some(kept), Some(object)) = (&kept_promise, report.as_object_mut()) {
-                object.insert("contract".to_owned(), serde_json::to_value(kept)?);
-            }
             serde_json::to_string_pretty(&report)? + "\n"
         } else {
             format!(
-                "{}, {n_labels} labels, {}\n\n{}{}{}{}{}",
+                "{}, {n_labels} labels, {}\n\n{}{}{}{}{}{}",
                 printer::counted(report.n as u64, "article"),
                 report.task,
                 printer::report(&report),
+                unlike.as_ref().map(Unlike::in_words).unwrap_or_default(),
                 kept_promise.as_ref().map(|kept| contract_text::kept(kept, classifier.labels())).unwrap_or_default(),
                 tables.iter().map(|table| printer::slices(table, &report)).collect::<String>(),
                 comparison.as_ref().map(compared::in_words).unwrap_or_default(),
@@ -294,6 +324,52 @@ impl EvaluateCommand {
             progress.warn_if(!checked.is_met(), format!("{gate} {checked}"));
         }
         Ok(if is_met { outcome } else { Outcome::GateNotMet })
+    }
+
+    /// How the report was made, for those who read it.
+    fn settings(&self, flags: &EvaluateFlags, classifier: &Classifier) -> anyhow::Result<Vec<(String, String)>> {
+        let record = &classifier.record;
+        let views = classifier.topics.views.iter().map(|view| view.kind().name());
+        let mut settings = vec![
+            ("model".to_owned(), self.model.display().to_string()),
+            ("encoder".to_owned(), format!("{}, {}", record.encoder.id, record.encoder.precision)),
+            ("views".to_owned(), views.collect::<Vec<_>>().join(", ")),
+            ("trained on".to_owned(), printer::counted(record.data.counts.n_articles, "article")),
+            ("trained with".to_owned(), format!("topicwire {}", record.program_version)),
+        ];
+        // Places of outputs, and what changes no result.
+        const NOT_SHOWN: [&str; 8] =
+            ["report", "plots", "overwrite", "rejects", "threads", "offline", "progress", "batch-tokens"];
+        for (name, value) in config::given(flags)?.into_iter().filter(|(name, _)| !NOT_SHOWN.contains(&name.as_str())) {
+            let value = match value {
+                serde_json::Value::String(text) => text,
+                serde_json::Value::Array(items) => {
+                    let items = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+                    items.collect::<Vec<_>>().join(", ")
+                }
+                other => other.to_string(),
+            };
+            settings.push((name, value));
+        }
+        Ok(settings)
+    }
+}
+
+/// Articles that are unlike those trained on.
+#[derive(Serialize)]
+struct Unlike {
+    share: f64,
+    /// Of articles like them.
+    expected: f64,
+}
+
+impl Unlike {
+    fn in_words(&self) -> String {
+        format!(
+            "\nunlike the training articles: {:.1} % (of articles like them {:.0} % are taken for unlike)\n",
+            100.0 * self.share,
+            100.0 * self.expected
+        )
     }
 }
 
