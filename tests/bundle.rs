@@ -31,7 +31,8 @@ use topicwire::views::stack::Stack;
 use topicwire::views::{View, ViewKind};
 use topicwire::{Article, Classifier, Encoder, TrainSettings};
 
-const FILES: [&str; 5] = ["README.md", "SHA256SUMS", "head.safetensors", "manifest.json", "neighbours.safetensors"];
+const FILES: [&str; 6] =
+    ["README.md", "SHA256SUMS", "head.safetensors", "manifest.json", "neighbours.safetensors", "scope.safetensors"];
 
 fn article(i: usize, labels: &[&str]) -> Article {
     const TEXTS: [&str; 3] = ["ships carry grain", "soldiers train with tanks", "the minister signed a deal"];
