@@ -21,7 +21,7 @@
 //! | 1 | [`labels`] [`progress`] [`rng`] | names of topics, events of long work, the one source of randomness |
 //! | 2 | [`data`] [`text`] [`kernels`] | articles from files, tokens and windows, numeric kernels |
 //! | 3 | [`encoder`] [`heads`] [`calibration`] [`metrics`] | text → embedding → logits → probabilities and labels; how good they are |
-//! | 4 | [`views`] [`report`] | what is seen of an article, put together; evaluation results as data |
+//! | 4 | [`views`] [`report`] `cache` | what is seen of an article, put together; evaluation results as data; embeddings on disk |
 //! | 5 | [`pipeline`] | the [`Classifier`]: articles in, labels and probabilities out |
 //! | 6 | [`train`] [`explain`] [`evidence_report`] [`throughput`] | labelled articles in, a classifier out; why an article has its labels, and whether that is so; how fast encoders are here |
 //! | 7 | [`bundle`] | a classifier on disk |
@@ -40,6 +40,8 @@ pub mod encoder;
 pub mod heads;
 pub mod metrics;
 
+#[cfg(feature = "cache")]
+pub mod cache;
 pub mod report;
 pub mod views;
 

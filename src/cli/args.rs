@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use super::embedding_cache::USUAL;
 use super::progress::ProgressMode;
 use super::session::executor;
 use crate::data::{Columns, Format, OnError, Quoting, ReadOptions};
@@ -112,6 +113,10 @@ pub struct RunArgs {
     /// Seed of everything random [default: 0]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Keep embeddings on disk and use those that are there; `topicwire cache` shows and empties it [alone: $TOPICWIRE_CACHE, else
+    /// topicwire/embeddings in the user's caches]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = USUAL)]
+    pub cache: Option<PathBuf>,
     /// Never use the network
     #[arg(long)]
     pub offline: bool,

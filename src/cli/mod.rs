@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod config;
+mod embedding_cache;
 mod exit;
 mod explain_text;
 mod hints;
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+#[cfg(feature = "cache")]
+use commands::cache;
 use commands::{bench, completions, embed, encoder, evaluate, explain, inspect, predict, train};
 use exit::Outcome;
 
@@ -44,6 +47,9 @@ enum Command {
     Embed(embed::EmbedCommand),
     Bench(bench::BenchCommand),
     Inspect(inspect::InspectCommand),
+    #[cfg(feature = "cache")]
+    #[command(subcommand)]
+    Cache(cache::CacheCommand),
     #[command(subcommand)]
     Encoder(encoder::EncoderCommand),
     Completions(completions::CompletionsCommand),
@@ -72,6 +78,8 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Embed(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Inspect(command) => command.run(),
+        #[cfg(feature = "cache")]
+        Command::Cache(command) => command.run(),
         Command::Encoder(command) => command.run(),
         Command::Completions(command) => command.run(&mut Cli::command()),
     }

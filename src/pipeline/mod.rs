@@ -10,6 +10,7 @@ pub mod adapt;
 pub mod embed;
 pub mod evidence;
 pub mod neighbours;
+mod stored;
 pub mod topics;
 
 use std::sync::Arc;

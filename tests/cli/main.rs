@@ -8,6 +8,8 @@ mod support;
 #[cfg(target_os = "linux")]
 mod bad_input;
 mod bench;
+#[cfg(feature = "cache")]
+mod cache;
 mod commands;
 mod config;
 mod determinism;

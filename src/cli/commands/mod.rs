@@ -1,6 +1,8 @@
 //! One file for each command: its flags, and a `run` that calls the library.
 
 pub mod bench;
+#[cfg(feature = "cache")]
+pub mod cache;
 pub mod completions;
 pub mod embed;
 pub mod encoder;

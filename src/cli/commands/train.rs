@@ -419,8 +419,8 @@ pub fn say_long(progress: &crate::cli::progress::StderrProgress, counts: &crate:
 
 /// What a run.toml needs to make the same model: no places of outputs, nothing that changes no result.
 fn reproducing(flags: &TrainFlags) -> Result<serde_json::Map<String, serde_json::Value>, config::ConfigFileError> {
-    const WITHOUT_EFFECT: [&str; 7] =
-        ["output", "overwrite", "rejects", "threads", "offline", "progress", "batch-tokens"];
+    const WITHOUT_EFFECT: [&str; 8] =
+        ["output", "overwrite", "rejects", "threads", "cache", "offline", "progress", "batch-tokens"];
     let mut settings = config::given(flags)?;
     settings.retain(|key, _| !WITHOUT_EFFECT.contains(&key.as_str()));
     Ok(settings)
