@@ -7,7 +7,7 @@
     pip install numpy==2.4.6 scikit-learn==1.9.1
     python scripts/golden_metrics.py
 
-Calibration errors have no counterpart in scikit-learn; they are computed here with numpy, from the definition.
+Calibration errors and the parts of the Brier score have no counterpart in scikit-learn; they are computed here with numpy, from the definition.
 Undefined values (NaN) are written as null.
 """
 
@@ -97,9 +97,38 @@ def ece_equal_width(confidence, outcome, weights=None):
 
 def ece_equal_mass(confidence, outcome):
     """Bins of nearly equal counts by rank; equal confidences share the bin of the first of them."""
-    first_rank = np.searchsorted(np.sort(confidence), confidence, side="left")
-    bins = first_rank * N_BINS // len(confidence)
-    return ece_of(bins, confidence, outcome, np.ones(len(confidence)))
+    return ece_of(mass_bins(confidence), confidence, outcome, np.ones(len(confidence)))
+
+
+def mass_bins(values):
+    first_rank = np.searchsorted(np.sort(values), values, side="left")
+    return first_rank * N_BINS // len(values)
+
+
+def ece_floor(confidence):
+    """Mean calibration error of outcomes that come true with these confidences: the distribution of each bin's count, one outcome after the other."""
+    error = 0.0
+    bins = mass_bins(confidence)
+    for b in np.unique(bins):
+        counts = np.ones(1)
+        for p in confidence[bins == b]:
+            counts = np.convolve(counts, [1 - p, p])
+        error += (counts * abs(np.arange(len(counts)) - confidence[bins == b].sum())).sum()
+    return error / len(confidence)
+
+
+def brier_parts(y_true, y_score):
+    """Murphy's parts of one label's Brier score, and what is left over within bins."""
+    bins = mass_bins(y_score)
+    mean = lambda values: np.array([values[bins == b].mean() for b in bins])
+    frequency, confidence, overall = mean(y_true), mean(y_score), y_true.mean()
+    parts = [((confidence - frequency) ** 2).mean(), ((frequency - overall) ** 2).mean(), overall * (1 - overall)]
+    return np.array([*parts, ((y_score - y_true) ** 2).mean() - parts[0] + parts[1] - parts[2]])
+
+
+def all_brier_parts(y_true, y_score, scale):
+    parts = scale * sum(brier_parts(y_true[:, k], y_score[:, k]) for k in range(y_true.shape[1]))
+    return dict(zip(["brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins"], parts))
 
 
 def ece_of(bins, confidence, outcome, weights):
@@ -155,6 +184,8 @@ def multi_case(name, y_true, y_score, y_pred=None, weights=None):
     }
     if weights is None:
         expected["ece_equal_mass"] = ece_equal_mass(flat_score, flat_true)
+        expected["ece_equal_mass_floor"] = ece_floor(flat_score)
+        expected.update(all_brier_parts(y_true, y_score, 1 / y_true.shape[1]))
         expected["cooccurrence_true"] = y_true.T @ y_true
         expected["cooccurrence_predicted"] = y_pred.T @ y_pred
         confused = y_true.T @ (y_pred * (1 - y_true))
@@ -202,6 +233,8 @@ def single_case(name, y_true, y_score, weights=None):
     }
     if weights is None:
         expected["ece_equal_mass"] = ece_equal_mass(confidence, correct)
+        expected["ece_equal_mass_floor"] = ece_floor(confidence)
+        expected.update(all_brier_parts(one_hot, y_score, 0.5 if n_labels == 2 else 1))
     return {
         "name": name,
         "task": "single",

@@ -12,6 +12,10 @@ use tempfile::TempDir;
 use topicwire::bundle::manifest::Manifest;
 use topicwire::bundle::{BundleError, Saved, read_manifest, verify};
 use topicwire::calibration::Calibration;
+use topicwire::calibration::beta::{Beta, BetaCurve};
+use topicwire::calibration::curves::Curves;
+use topicwire::calibration::isotonic::Isotonic;
+use topicwire::calibration::platt::Platt;
 use topicwire::encoder::source::SourceOptions;
 use topicwire::encoder::{Depth, EncoderSettings};
 use topicwire::heads::LinearHead;
@@ -113,6 +117,78 @@ fn what_is_opened_predicts_exactly_what_was_saved() {
             let read = |model: &str| fs::read(folder.path().join(model).join(file)).unwrap();
             assert_eq!(read("model"), read("again"), "{file}");
         }
+    }
+}
+
+/// Every kind of calibration, of a task with two labels.
+fn calibrations(task: Task) -> Vec<(Calibration, bool)> {
+    let lines = || Platt::new(vec![0.5, 2.0], vec![-1.0, 0.25]).unwrap();
+    let curve = |below| BetaCurve { below, above: 1.5, offset: -0.5 };
+    let all = [
+        Curves::Platt(lines()),
+        Curves::Beta(Beta::new(vec![curve(0.0), curve(0.7)]).unwrap()),
+        Curves::Isotonic(Isotonic::new(lines(), vec![vec![], vec![[-2.5, -3.0], [0.1, 0.3], [1.0, 0.3]]]).unwrap()),
+    ];
+    // What versions up to 3 have is told by the second.
+    let mut found: Vec<(Calibration, bool)> = match task {
+        Task::Single => all.into_iter().map(|curves| (Calibration::OneVsRest(curves), false)).collect(),
+        Task::Multi => all
+            .into_iter()
+            .map(|curves| (Calibration::PerLabel(curves.clone()), matches!(curves, Curves::Platt(_))))
+            .collect(),
+    };
+    found.push((Calibration::identity(task, 2), true));
+    found
+}
+
+#[test]
+fn every_calibration_is_saved_and_opened() {
+    for is_single in [false, true] {
+        let mut classifier = train(is_single);
+        let articles = articles(is_single);
+        for (calibration, is_old) in calibrations(classifier.topics.task()) {
+            classifier.topics.calibration = calibration;
+            let folder = tempfile::tempdir().unwrap();
+            let model = folder.path().join("model");
+            classifier.save(&model).unwrap();
+            assert_eq!(verify(&model).unwrap().format_version, if is_old { 3 } else { 4 });
+            let opened = Classifier::open(&model).unwrap();
+            assert_eq!((&opened.topics, &opened.record), (&classifier.topics, &classifier.record));
+            assert_eq!(opened.predict(&articles).unwrap(), classifier.predict(&articles).unwrap());
+        }
+    }
+}
+
+#[test]
+fn broken_calibrations_are_refused() {
+    let opened = |calibration: Value| {
+        let folder = copy();
+        let path = folder.path().join("manifest.json");
+        let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        manifest["calibration"] = calibration;
+        fs::write(&path, manifest.to_string()).unwrap();
+        reseal(folder.path());
+        let error = Classifier::open(folder.path()).err().expect("broken calibrations do not open");
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    };
+    let isotonic = |knots: Value| json!({"kind": "isotonic", "slopes": [1, 1], "offsets": [0, 0], "knots": knots});
+    for (calibration, expected) in [
+        (json!({"kind": "temperature", "temperature": 1.5}), "calibration `temperature` does not go with task `multi`"),
+        (
+            json!({"kind": "beta", "below": [1], "above": [1, 1], "offsets": [0, 0]}),
+            "`calibration.below` has 1 entries",
+        ),
+        (json!({"kind": "beta", "below": [1, 1], "above": [1, -1], "offsets": [0, 0]}), "slope -1 of label number 1"),
+        (json!({"kind": "beta", "below": [1, 0], "above": [1, 0], "offsets": [0, 0]}), "slope 0 of label number 1"),
+        (isotonic(json!([[]])), "the list of knots is for 2 labels, found 1"),
+        (isotonic(json!([[], [[0, 0]]])), "knots of label number 1"),
+        (isotonic(json!([[[0, 0], [0, 1]], []])), "knots of label number 0"),
+        (isotonic(json!([[[0, 1], [1, 0]], []])), "knots of label number 0"),
+        (isotonic(json!([[[0, 1], [1, 1e300]], []])), "knots of label number 0"),
+    ] {
+        let message = opened(calibration);
+        assert!(message.contains(expected), "{message}, expected {expected}");
     }
 }
 
@@ -229,11 +305,11 @@ fn truncated_and_missing_files_are_refused() {
 #[test]
 fn newer_formats_are_refused_before_anything_else_is_looked_at() {
     let folder = copy();
-    let manifest = json!({"format": "topicwire-model", "format_version": 4, "program_version": "9.9.9", "new": true});
+    let manifest = json!({"format": "topicwire-model", "format_version": 5, "program_version": "9.9.9", "new": true});
     fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
     fs::remove_file(folder.path().join("SHA256SUMS")).unwrap();
     match read_manifest(folder.path()) {
-        Err(BundleError::Version { found: 4, program_version, .. }) => assert_eq!(program_version, "9.9.9"),
+        Err(BundleError::Version { found: 5, program_version, .. }) => assert_eq!(program_version, "9.9.9"),
         other => panic!("{other:?}"),
     }
 }

@@ -20,10 +20,14 @@ use topicwire::metrics::probability::{
 use topicwire::metrics::ranking::{
     average_precision, map_macro, map_macro_sklearn, ranking_per_label, roc_auc, roc_auc_macro,
 };
+use topicwire::metrics::reliability::ProbabilityQuality;
 use topicwire::metrics::summary::{Metric, RowStatistics};
 
 /// Both sides sum 64-bit floats, in different orders.
 const TOLERANCE: f64 = 1e-9;
+
+/// The floor takes a bin's probabilities for one and scales; worst of these cases 0.0003.
+const FLOOR_TOLERANCE: f64 = 1e-3;
 
 struct Case {
     name: String,
@@ -203,6 +207,25 @@ fn accuracy_and_probability_metrics_agree_with_scikit_learn() {
         for (key, value) in found {
             close(value.unwrap(), &case.expected[key], &format!("{}: {key}", case.name));
         }
+    }
+}
+
+#[test]
+fn parts_of_the_brier_score_and_the_floor_of_calibration_errors_agree_with_numpy() {
+    for case in cases().into_iter().filter(|case| case.weights.is_none()) {
+        let quality = ProbabilityQuality::new(case.task, case.y_true.view(), case.y_score.view()).unwrap();
+        let what = |key: &str| format!("{}: {key}", case.name);
+        for (key, found) in [
+            ("ece_equal_mass", quality.ece_equal_mass),
+            ("brier_reliability", quality.brier_reliability),
+            ("brier_resolution", quality.brier_resolution),
+            ("brier_uncertainty", quality.brier_uncertainty),
+            ("brier_within_bins", quality.brier_within_bins),
+        ] {
+            close(found, &case.expected[key], &what(key));
+        }
+        let (found, exact) = (quality.ece_equal_mass_floor, case.expected["ece_equal_mass_floor"].as_f64().unwrap());
+        assert!((found - exact).abs() <= FLOOR_TOLERANCE * exact, "{}: {found}, expected {exact}", what("floor"));
     }
 }
 

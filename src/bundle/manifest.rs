@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::calibration::beta::{Beta, BetaCurve};
+use crate::calibration::curves::Curves;
+use crate::calibration::isotonic::Isotonic;
 use crate::calibration::platt::Platt;
 use crate::calibration::restandardise::Restandardise;
 use crate::calibration::temperature::Temperature;
@@ -22,7 +25,9 @@ use crate::views::{View, ViewKind};
 /// The value of `format` in every manifest.
 pub const FORMAT: &str = "topicwire-model";
 /// The newest version of the format that this program reads. It writes the oldest that can say what a model is.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
+/// Of models with other views than document and words, or with what version 3 adds beside them.
+const VIEWS_VERSION: u32 = 3;
 /// Of models that look at words beside the document.
 const WORDS_VERSION: u32 = 2;
 /// Of models with one view.
@@ -113,19 +118,34 @@ pub enum HeadKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum CalibrationEntry {
-    /// Soft-max of `logits / temperature`.
+    /// Soft-max of `logits / temperature`; for `single`.
     Temperature { temperature: f64 },
-    /// Sigmoid of `slope · logit + offset`, each label its own.
+    /// Sigmoid of `slope · logit + offset`, each label its own; for `multi`, from version 4 on also for `single`.
     Platt { slopes: Vec<f64>, offsets: Vec<f64> },
+    /// Sigmoid of `above · softplus(logit) − below · softplus(−logit) + offset`, each label its own; from version 4 on.
+    Beta { below: Vec<f64>, above: Vec<f64>, offsets: Vec<f64> },
+    /// Sigmoid of a curve through knots of logit and calibrated logit, of a line for labels without; from version 4 on.
+    Isotonic { slopes: Vec<f64>, offsets: Vec<f64>, knots: Vec<Vec<[f32; 2]>> },
 }
 
 impl CalibrationEntry {
     fn of(calibration: &Calibration) -> Self {
-        match calibration {
-            Calibration::Temperature(temperature) => Self::Temperature { temperature: temperature.value() },
-            Calibration::Platt(platt) => {
-                Self::Platt { slopes: platt.slopes().to_vec(), offsets: platt.offsets().to_vec() }
+        let curves = match calibration {
+            Calibration::Temperature(temperature) => return Self::Temperature { temperature: temperature.value() },
+            Calibration::PerLabel(curves) | Calibration::OneVsRest(curves) => curves,
+        };
+        match curves {
+            Curves::Platt(platt) => Self::Platt { slopes: platt.slopes().to_vec(), offsets: platt.offsets().to_vec() },
+            Curves::Beta(beta) => {
+                let each = |part: fn(&BetaCurve) -> f64| beta.curves().iter().map(part).collect();
+                let (below, above) = (each(|curve| curve.below), each(|curve| curve.above));
+                Self::Beta { below, above, offsets: each(|curve| curve.offset) }
             }
+            Curves::Isotonic(isotonic) => Self::Isotonic {
+                slopes: isotonic.lines().slopes().to_vec(),
+                offsets: isotonic.lines().offsets().to_vec(),
+                knots: isotonic.knots().to_vec(),
+            },
         }
     }
 }
@@ -181,11 +201,16 @@ impl Manifest {
             terms: words.vocabulary().terms().clone(),
         });
         let views: Vec<ViewKind> = topics.views.iter().map(View::kind).collect();
+        let is_new = |calibration: &Calibration| match calibration {
+            Calibration::Temperature(_) | Calibration::PerLabel(Curves::Platt(_)) => false,
+            Calibration::PerLabel(_) | Calibration::OneVsRest(_) => true,
+        };
         let format_version = match views[..] {
-            _ if classifier.neighbours.is_some() || !topics.moments.is_empty() => FORMAT_VERSION,
+            _ if is_new(&topics.calibration) || topics.stack.calibrations().iter().any(is_new) => FORMAT_VERSION,
+            _ if classifier.neighbours.is_some() || !topics.moments.is_empty() => VIEWS_VERSION,
             [ViewKind::Document] => ONE_VIEW_VERSION,
             [ViewKind::Document, ViewKind::Words] => WORDS_VERSION,
-            _ => FORMAT_VERSION,
+            _ => VIEWS_VERSION,
         };
         let stack = (views.len() > 1).then(|| StackEntry {
             weights: topics.stack.weights().to_vec(),
@@ -200,7 +225,7 @@ impl Manifest {
             encoder: record.encoder.clone(),
             windows: classifier.settings.windows.clone(),
             window_pooling: classifier.settings.window_pooling,
-            views: if format_version == FORMAT_VERSION { views } else { Vec::new() },
+            views: if format_version >= VIEWS_VERSION { views } else { Vec::new() },
             passages: classifier.settings.passages.clone(),
             neighbours: classifier.neighbours.is_some(),
             head: HeadEntry {
@@ -291,18 +316,36 @@ impl Manifest {
     }
 
     fn live(&self, entry: &CalibrationEntry) -> Result<Calibration, ManifestError> {
-        let wrong_task = |kind| Err(ManifestError::CalibrationTask { kind, task: self.task });
-        match (entry, self.task) {
-            (CalibrationEntry::Temperature { temperature }, Task::Single) => {
-                Ok(Calibration::Temperature(Temperature::new(*temperature)?))
+        let curves = match entry {
+            CalibrationEntry::Temperature { temperature } => {
+                let temperature = Temperature::new(*temperature)?;
+                return match self.task {
+                    Task::Single => Ok(Calibration::Temperature(temperature)),
+                    Task::Multi => Err(ManifestError::CalibrationTask { kind: "temperature", task: self.task }),
+                };
             }
-            (CalibrationEntry::Platt { slopes, offsets }, Task::Multi) => {
-                self.check_length("`calibration.slopes`", slopes.len())?;
-                Ok(Calibration::Platt(Platt::new(slopes.clone(), offsets.clone())?))
+            CalibrationEntry::Platt { slopes, offsets } => Curves::Platt(self.lines(slopes, offsets)?),
+            CalibrationEntry::Beta { below, above, offsets } => {
+                self.check_length("`calibration.below`", below.len())?;
+                self.check_length("`calibration.above`", above.len())?;
+                self.check_length("`calibration.offsets`", offsets.len())?;
+                let each = below.iter().zip(above).zip(offsets);
+                let curves = each.map(|((&below, &above), &offset)| BetaCurve { below, above, offset });
+                Curves::Beta(Beta::new(curves.collect())?)
             }
-            (CalibrationEntry::Temperature { .. }, Task::Multi) => wrong_task("temperature"),
-            (CalibrationEntry::Platt { .. }, Task::Single) => wrong_task("platt"),
-        }
+            CalibrationEntry::Isotonic { slopes, offsets, knots } => {
+                Curves::Isotonic(Isotonic::new(self.lines(slopes, offsets)?, knots.clone())?)
+            }
+        };
+        Ok(match self.task {
+            Task::Single => Calibration::OneVsRest(curves),
+            Task::Multi => Calibration::PerLabel(curves),
+        })
+    }
+
+    fn lines(&self, slopes: &[f64], offsets: &[f64]) -> Result<Platt, ManifestError> {
+        self.check_length("`calibration.slopes`", slopes.len())?;
+        Ok(Platt::new(slopes.to_vec(), offsets.to_vec())?)
     }
 
     /// One entry for each label.

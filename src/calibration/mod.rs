@@ -1,13 +1,20 @@
 //! Logits to probabilities that mean frequencies, and probabilities to labels.
 //!
-//! * [`temperature`]: one factor for all logits of a soft-max
+//! * [`temperature`]: one factor for all logits
 //! * [`platt`]: a line per label before its sigmoid
+//! * [`beta`]: a line with a bend per label
+//! * [`isotonic`]: any rising curve per label
+//! * [`choice`]: which of these
 //! * [`thresholds`]: from which probability a label is assigned
 //! * [`shift`]: probabilities for a batch whose labels are more or less frequent than in training
 //! * [`restandardise`]: logits of texts from elsewhere, brought back to where they were in training
 //!
 //! All but the shift are fitted on out-of-fold logits: on the articles that trained it, a head is surer than it should be.
 
+pub mod beta;
+pub mod choice;
+pub mod curves;
+pub mod isotonic;
 pub mod platt;
 pub mod restandardise;
 pub mod shift;
@@ -15,9 +22,12 @@ pub mod temperature;
 pub mod thresholds;
 
 use ndarray::{Array2, ArrayView2};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use self::beta::Beta;
+use self::choice::Method;
+use self::curves::{Curves, log_odds, log_sigmoid};
+use self::isotonic::Isotonic;
 use self::platt::Platt;
 use self::temperature::Temperature;
 use crate::labels::{Targets, Task};
@@ -36,6 +46,10 @@ pub enum CalibrationError {
     NonFinite { row_idx: usize, label_idx: usize, value: f64 },
     #[error("temperature {found} is outside {min} to {max}")]
     Temperature { found: f64, min: f64, max: f64 },
+    #[error(
+        "knots of label number {label_idx} are not at least two finite places, each further right and none lower than the one before"
+    )]
+    Knots { label_idx: usize },
     #[error("slope {found} of label number {label_idx} is not a positive number")]
     Slope { label_idx: usize, found: f64 },
     #[error("offset {found} of label number {label_idx} is not a finite number")]
@@ -70,14 +84,17 @@ pub enum CalibrationError {
     Aim { text: String },
 }
 
-/// A fitted calibration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// A fitted calibration. None lets a label's calibrated logit fall where its logit rises.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Calibration {
-    /// Soft-max of all logits over one temperature.
+    /// Soft-max of all logits over one temperature; for `single`.
     Temperature(Temperature),
-    /// Sigmoid of a line per label.
-    Platt(Platt),
+    /// Sigmoid of a curve per label; for `multi`.
+    PerLabel(Curves),
+    /// Each label against all others, for `single`: a curve per label on its log-odds by the soft-max of the logits, the sigmoids of a row over their
+    /// sum.
+    OneVsRest(Curves),
 }
 
 impl Calibration {
@@ -86,25 +103,86 @@ impl Calibration {
     /// # Errors
     /// Logits that do not match the targets, or are not finite.
     pub fn fit(logits: ArrayView2<f64>, targets: &Targets, n_labels: usize) -> Result<Self, CalibrationError> {
-        Ok(match targets {
-            Targets::Single(labels) => Self::Temperature(Temperature::fit(logits, labels)?),
-            Targets::Multi(_) => Self::Platt(Platt::fit(logits, targets.indicator(n_labels).view())?),
-        })
+        Self::fit_by(Method::usual(targets.task()), logits, targets, n_labels)
+    }
+
+    /// Fits by the method named, on out-of-fold logits `[n_articles, n_labels]`.
+    ///
+    /// The temperature of a multi-label task is a Platt calibration whose lines have one slope and no offset. Methods with a curve per label need
+    /// to know of single-label tasks which logits count, since a soft-max sees only differences: they take log-odds, and scale what
+    /// becomes of them to sum 1.
+    ///
+    /// # Errors
+    /// Logits that do not match the targets, or are not finite.
+    ///
+    /// # Example
+    /// ```
+    /// use ndarray::array;
+    /// use topicwire::calibration::{Calibration, choice::Method};
+    /// use topicwire::labels::{LabelId, Targets};
+    /// let logits = array![[1.0, -1.0], [0.5, 0.0], [-1.0, 1.0], [0.2, -0.2]];
+    /// let targets = Targets::Single([0, 0, 1, 1].map(LabelId).to_vec());
+    /// for method in Method::ALL {
+    ///     let calibration = Calibration::fit_by(method, logits.view(), &targets, 2)?;
+    ///     let probabilities = calibration.probabilities(logits.view())?;
+    ///     assert!(probabilities.rows().into_iter().all(|row| (row.sum() - 1.0).abs() < 1e-12));
+    /// }
+    /// # Ok::<(), topicwire::calibration::CalibrationError>(())
+    /// ```
+    pub fn fit_by(
+        method: Method,
+        logits: ArrayView2<f64>,
+        targets: &Targets,
+        n_labels: usize,
+    ) -> Result<Self, CalibrationError> {
+        let curves = |logits: ArrayView2<f64>| {
+            let indicator = targets.indicator(n_labels);
+            Ok(match method {
+                Method::None => Curves::Platt(Platt::identity(n_labels)),
+                Method::Temperature => Curves::Platt(Platt::one_slope(
+                    1.0 / Temperature::fit_multi(logits, indicator.view())?.value(),
+                    n_labels,
+                )),
+                Method::Platt => Curves::Platt(Platt::fit(logits, indicator.view())?),
+                Method::Beta => Curves::Beta(Beta::fit(logits, indicator.view())?),
+                Method::Isotonic => Curves::Isotonic(Isotonic::fit(logits, indicator.view())?),
+            })
+        };
+        match (targets, method) {
+            (Targets::Single(_), Method::None) => Ok(Self::Temperature(Temperature::identity())),
+            (Targets::Single(labels), Method::Temperature) => Ok(Self::Temperature(Temperature::fit(logits, labels)?)),
+            (Targets::Single(_), _) => {
+                check_finite(logits)?;
+                Ok(Self::OneVsRest(curves(log_odds(logits).view())?))
+            }
+            (Targets::Multi(_), _) => Ok(Self::PerLabel(curves(logits)?)),
+        }
     }
 
     /// Plain soft-max or sigmoids.
     pub fn identity(task: Task, n_labels: usize) -> Self {
         match task {
             Task::Single => Self::Temperature(Temperature::identity()),
-            Task::Multi => Self::Platt(Platt::identity(n_labels)),
+            Task::Multi => Self::PerLabel(Curves::Platt(Platt::identity(n_labels))),
         }
     }
 
     /// The kind of task whose logits it takes.
     pub fn task(&self) -> Task {
         match self {
-            Self::Temperature(_) => Task::Single,
-            Self::Platt(_) => Task::Multi,
+            Self::Temperature(_) | Self::OneVsRest(_) => Task::Single,
+            Self::PerLabel(_) => Task::Multi,
+        }
+    }
+
+    /// By how much the calibrated logit of a label rises with its logit, about.
+    ///
+    /// # Panics
+    /// When there is no such label.
+    pub fn slope(&self, label_idx: usize) -> f64 {
+        match self {
+            Self::Temperature(temperature) => 1.0 / temperature.value(),
+            Self::PerLabel(curves) | Self::OneVsRest(curves) => curves.slope(label_idx),
         }
     }
 
@@ -115,7 +193,9 @@ impl Calibration {
     pub fn logits(&self, logits: ArrayView2<f64>) -> Result<Array2<f64>, CalibrationError> {
         match self {
             Self::Temperature(temperature) => Ok(logits.mapv(|logit| logit / temperature.value())),
-            Self::Platt(platt) => platt.logits(logits),
+            Self::PerLabel(curves) => curves.logits(logits),
+            // A soft-max of logarithms divides by their sum, which is what is wanted.
+            Self::OneVsRest(curves) => Ok(curves.logits(log_odds(logits).view())?.mapv_into(log_sigmoid)),
         }
     }
 
@@ -135,7 +215,8 @@ impl Calibration {
     pub fn probabilities(&self, logits: ArrayView2<f64>) -> Result<Array2<f64>, CalibrationError> {
         match self {
             Self::Temperature(temperature) => Ok(temperature.probabilities(logits)),
-            Self::Platt(platt) => platt.probabilities(logits),
+            Self::PerLabel(curves) => Ok(curves.logits(logits)?.mapv_into(sigmoid)),
+            Self::OneVsRest(_) => Ok(Temperature::identity().probabilities(self.logits(logits)?.view())),
         }
     }
 }
@@ -172,28 +253,103 @@ fn check_targets(n_articles: usize, n_labels: usize, targets: &Targets) -> Resul
 #[cfg(test)]
 mod tests {
     use ndarray::array;
+    use rand::RngExt;
 
     use super::*;
+    use crate::labels::LabelId;
+    use crate::rng::generator;
+
+    /// Logits of a head that is too sure and leans towards the first label, and labels.
+    fn sample(n: usize, task: Task) -> (Array2<f64>, Targets) {
+        let mut rng = generator(8, "calibrations");
+        let mut logits = Array2::from_shape_simple_fn((n, 3), || rng.random_range(-3.0..3.0));
+        let fair = Calibration::identity(task, 3).probabilities(logits.view()).unwrap();
+        let targets = match task {
+            Task::Single => Targets::Single(
+                fair.rows()
+                    .into_iter()
+                    .map(|row| {
+                        let lot: f64 = rng.random();
+                        LabelId(if lot < row[0] {
+                            0
+                        } else if lot < row[0] + row[1] {
+                            1
+                        } else {
+                            2
+                        })
+                    })
+                    .collect(),
+            ),
+            Task::Multi => Targets::Multi(
+                fair.rows()
+                    .into_iter()
+                    .map(|row| (0..3).filter(|&k| rng.random::<f64>() < row[k]).map(LabelId).collect())
+                    .collect(),
+            ),
+        };
+        logits *= 3.0;
+        logits.column_mut(0).mapv_inplace(|logit| logit + 2.0);
+        (logits, targets)
+    }
 
     #[test]
-    fn calibrations_survive_json_and_broken_ones_are_refused() {
-        let calibrations = [
-            Calibration::Temperature(Temperature::new(1.7).unwrap()),
-            Calibration::Platt(Platt::new(vec![0.5, 2.0], vec![-1.0, 1.0]).unwrap()),
-        ];
-        for calibration in calibrations {
-            let json = serde_json::to_string(&calibration).unwrap();
-            assert_eq!(serde_json::from_str::<Calibration>(&json).unwrap(), calibration, "{json}");
+    fn every_method_mends_what_it_can_for_both_tasks() {
+        for task in [Task::Single, Task::Multi] {
+            let (logits, targets) = sample(6_000, task);
+            let losses = Method::ALL.map(|method| {
+                let calibration = Calibration::fit_by(method, logits.view(), &targets, 3).unwrap();
+                assert_eq!(calibration.task(), task);
+                let calibrated = calibration.logits(logits.view()).unwrap();
+                // Probabilities are what a plain soft-max or sigmoid makes of the calibrated logits.
+                let probabilities = calibration.probabilities(logits.view()).unwrap();
+                let plain = Calibration::identity(task, 3).probabilities(calibrated.view()).unwrap();
+                assert!(probabilities.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-12), "{method:?}");
+                assert!(probabilities.iter().all(|p| *p > 0.0 && *p < 1.0), "{method:?}");
+                choice::log_losses(calibrated.view(), &targets).unwrap().into_iter().sum::<f64>() / 6_000.0
+            });
+            // None, a factor, a factor and a shift; curves can do no worse than lines on the articles they are fitted to.
+            let [none, temperature, platt, beta, isotonic] = losses;
+            assert!(none > temperature + 0.01 && temperature > platt + 0.01, "{task}: {losses:?}");
+            assert!(beta < platt + 1e-4 && isotonic < platt + 1e-3, "{task}: {losses:?}");
+            if task == Task::Single {
+                // Soft-max of logits that lean by 2 and are three times too large: no curve per label is exact, but they come near.
+                let fair = Array2::from_shape_fn(logits.dim(), |(i, k)| {
+                    (logits[[i, k]] - if k == 0 { 2.0 } else { 0.0 }) / 3.0
+                });
+                let best = choice::log_losses(fair.view(), &targets).unwrap().into_iter().sum::<f64>() / 6_000.0;
+                assert!(platt < best + 0.02, "{platt}, at best {best}");
+            }
         }
-        for (json, expected) in [
-            (r#"{"temperature": 0.0}"#, "temperature 0 is outside 0.01 to 100"),
-            (r#"{"platt": {"slopes": [1.0], "offsets": []}}"#, "1 slopes and 0 offsets"),
-            (r#"{"platt": {"slopes": [-1.0], "offsets": [0.0]}}"#, "slope -1 of label number 0"),
-            (r#"{"platt": {"slopes": [1.0], "offsets": [1e999]}}"#, "number out of range"),
-            (r#"{"isotonic": {}}"#, "unknown variant `isotonic`"),
-        ] {
-            let message = serde_json::from_str::<Calibration>(json).unwrap_err().to_string();
-            assert!(message.starts_with(expected), "{message}");
+    }
+
+    #[test]
+    fn logits_far_out_give_probabilities_by_every_method() {
+        for task in [Task::Single, Task::Multi] {
+            let (logits, targets) = sample(600, task);
+            for method in Method::ALL {
+                let calibration = Calibration::fit_by(method, logits.view(), &targets, 3).unwrap();
+                let far = array![[100.0, -100.0, 0.0], [-100.0, -100.0, -100.0], [1e6, 1e6, -1e6]];
+                let probabilities = calibration.probabilities(far.view()).unwrap();
+                assert!(probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{method:?}: {probabilities}");
+                // A soft-max does not see what is added to all logits of a row.
+                if task == Task::Single {
+                    let moved = calibration.probabilities((&logits + 50.0).view()).unwrap();
+                    let own = calibration.probabilities(logits.view()).unwrap();
+                    assert!(moved.iter().zip(&own).all(|(a, b)| (a - b).abs() < 1e-9), "{method:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_articles_nothing_is_changed() {
+        for targets in [Targets::Single(vec![]), Targets::Multi(vec![])] {
+            for method in Method::ALL {
+                let calibration = Calibration::fit_by(method, Array2::zeros((0, 2)).view(), &targets, 2).unwrap();
+                let found = calibration.probabilities(array![[0.0, 1.0]].view()).unwrap();
+                let plain = Calibration::identity(targets.task(), 2).probabilities(array![[0.0, 1.0]].view()).unwrap();
+                assert!(found.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-12), "{method:?}: {found}");
+            }
         }
     }
 

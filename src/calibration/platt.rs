@@ -14,7 +14,7 @@ use super::{CalibrationError, check_finite, sigmoid};
 /// be negative.
 pub const MIN_POSITIVES_FOR_OWN_SLOPE: usize = 20;
 /// Slopes below this would make the logit meaningless, or reverse it; such labels take the shared slope.
-const MIN_SLOPE: f64 = 1e-2;
+pub(super) const MIN_SLOPE: f64 = 1e-2;
 /// Lin et al. use 100; about seven are taken.
 const MAX_STEPS: usize = 100;
 /// Newton decrement, in units of the loss per article, that ends the search.
@@ -67,6 +67,11 @@ impl Platt {
     /// Plain sigmoids.
     pub fn identity(n_labels: usize) -> Self {
         Self { slopes: vec![1.0; n_labels], offsets: vec![0.0; n_labels] }
+    }
+
+    /// Sigmoids of `slope · z`, without offsets.
+    pub(super) fn one_slope(slope: f64, n_labels: usize) -> Self {
+        Self { slopes: vec![slope; n_labels], offsets: vec![0.0; n_labels] }
     }
 
     /// Slope of each label.
@@ -172,14 +177,14 @@ struct Line {
 
 /// One label's logits with Platt's targets: `(n₊ + 1) / (n₊ + 2)` for positives, `1 / (n₋ + 2)` for negatives.
 #[derive(Clone)]
-struct Points {
-    logits: Vec<f64>,
-    targets: Vec<f64>,
-    n_positive: usize,
+pub(super) struct Points {
+    pub(super) logits: Vec<f64>,
+    pub(super) targets: Vec<f64>,
+    pub(super) n_positive: usize,
 }
 
 impl Points {
-    fn new(logits: ArrayView1<f64>, has_label: ArrayView1<bool>) -> Self {
+    pub(super) fn new(logits: ArrayView1<f64>, has_label: ArrayView1<bool>) -> Self {
         let n_positive = has_label.iter().filter(|has| **has).count();
         let n_negative = has_label.len() - n_positive;
         let positive = (n_positive as f64 + 1.0) / (n_positive as f64 + 2.0);

@@ -1,16 +1,18 @@
-//! Temperature scaling: one factor that makes a soft-max as sure as it is right.
+//! Temperature scaling: one factor that makes a soft-max, or sigmoids, as sure as they are right.
 //!
-//! `p = softmax(z / T)` with the `T` that minimises the cross-entropy; the ranking of labels, and so accuracy, stays as
-//! it is. Source: Guo et al., *On Calibration of Modern Neural Networks* (2017), § 4.2.
+//! `p = softmax(z / T)`, or `σ(z / T)` for every label where an article may have several, with the `T` that minimises the
+//! cross-entropy; the ranking of labels, and so accuracy, stays as it is. Source: Guo et al., *On Calibration of Modern Neural Networks* (2017), § 4.2.
 //!
 //! Thirty articles that were all labelled rightly do not make the next one certain. As in Platt scaling, targets are therefore
-//! pulled a little off 0 and 1: of `n` articles, each counts `1 − 1/(n + 2)` for its label, the rest evenly for the others.
+//! pulled a little off 0 and 1: of `n` articles, each counts `1 − 1/(n + 2)` for its label, the rest evenly for the others;
+//! of sigmoids, each label has the targets of [`super::platt`].
 
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{CalibrationError, check_finite};
+use super::platt::Points;
+use super::{CalibrationError, check_finite, sigmoid};
 use crate::labels::LabelId;
 
 /// Range of temperatures: beyond it, out-of-fold logits say nothing, or are right without exception.
@@ -81,12 +83,42 @@ impl Temperature {
         if labels.is_empty() {
             return Ok(Self::identity());
         }
+        let doubt = 1.0 / (labels.len() as f64 + 2.0);
+        Ok(Self::minimise(|inverse| derivatives(logits, labels, doubt, inverse)))
+    }
+
+    /// The temperature of sigmoids with the smallest cross-entropy on `logits` and `indicator`, both `[n_articles, n_labels]`, to the targets of
+    /// [`super::platt`], clipped to 0.01 to 100; 1 where there is no article.
+    ///
+    /// # Errors
+    /// Shapes that differ, and logits that are not finite.
+    pub fn fit_multi(logits: ArrayView2<f64>, indicator: ArrayView2<bool>) -> Result<Self, CalibrationError> {
+        if logits.nrows() != indicator.nrows() {
+            return Err(CalibrationError::RowCount { n_logits: logits.nrows(), n_targets: indicator.nrows() });
+        }
+        if logits.ncols() != indicator.ncols() {
+            let (expected, found) = (logits.ncols(), indicator.ncols());
+            return Err(CalibrationError::NLabels { what: "the matrix of logits", expected, found });
+        }
+        check_finite(logits)?;
+        if logits.is_empty() {
+            return Ok(Self::identity());
+        }
+        let labels: Vec<Points> = logits
+            .axis_iter(Axis(1))
+            .zip(indicator.axis_iter(Axis(1)))
+            .map(|(logits, has_label)| Points::new(logits, has_label))
+            .collect();
+        Ok(Self::minimise(|inverse| derivatives_of_sigmoids(&labels, inverse)))
+    }
+
+    /// Where the first of two derivatives by the inverse temperature is 0.
+    fn minimise(derivatives: impl Fn(f64) -> (f64, f64)) -> Self {
         // The loss is convex in the inverse temperature: its derivative has one zero, kept inside the bracket.
         let (mut low, mut high) = (1.0 / MAX_TEMPERATURE, 1.0 / MIN_TEMPERATURE);
         let mut inverse: f64 = 1.0;
-        let doubt = 1.0 / (labels.len() as f64 + 2.0);
         for _ in 0..MAX_STEPS {
-            let (slope, curvature) = derivatives(logits, labels, doubt, inverse);
+            let (slope, curvature) = derivatives(inverse);
             if slope > 0.0 {
                 high = inverse;
             } else {
@@ -100,7 +132,7 @@ impl Temperature {
                 break;
             }
         }
-        Ok(Self((1.0 / inverse).clamp(MIN_TEMPERATURE, MAX_TEMPERATURE)))
+        Self((1.0 / inverse).clamp(MIN_TEMPERATURE, MAX_TEMPERATURE))
     }
 
     /// `softmax(logits / T)`, same shape.
@@ -133,6 +165,20 @@ fn derivatives(logits: ArrayView2<f64>, labels: &[LabelId], doubt: f64, inverse:
         .collect();
     let (slope, curvature) = sums.into_iter().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
     (slope / labels.len() as f64, curvature / labels.len() as f64)
+}
+
+/// The same of the mean binary cross-entropy of all labels.
+fn derivatives_of_sigmoids(labels: &[Points], inverse: f64) -> (f64, f64) {
+    let of_label = |points: &Points| {
+        points.logits.iter().zip(&points.targets).fold((0.0, 0.0), |(slope, curvature), (&logit, target)| {
+            let (own, other) = (sigmoid(inverse * logit), sigmoid(-inverse * logit));
+            (slope + (own - target) * logit, curvature + own * other * logit * logit)
+        })
+    };
+    let sums: Vec<(f64, f64)> = labels.par_iter().map(of_label).collect();
+    let (slope, curvature) = sums.into_iter().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let n_cells = labels.iter().map(|points| points.logits.len()).sum::<usize>() as f64;
+    (slope / n_cells, curvature / n_cells)
 }
 
 /// Mean and variance of a row's logits under its own soft-max.
@@ -179,6 +225,20 @@ mod tests {
         assert!((temperature - MAX_TEMPERATURE).abs() < 1e-6, "{temperature}");
         let flat = array![[0.0, 0.0], [0.0, 0.0]];
         assert!(Temperature::fit(flat.view(), &labels).unwrap().value().is_finite());
+    }
+
+    #[test]
+    fn a_known_share_of_errors_gives_a_known_temperature_of_sigmoids() {
+        // One label, logits of 3 and −3, of four each three are right. Targets of 5/6 and 1/6 make the best probability
+        // 2/3 as above: 3 / T = ln 2.
+        let logits = array![[3.0], [3.0], [3.0], [-3.0], [-3.0], [-3.0], [-3.0], [3.0]];
+        let indicator = array![[true], [true], [true], [true], [false], [false], [false], [false]];
+        let temperature = Temperature::fit_multi(logits.view(), indicator.view()).unwrap();
+        assert!((temperature.value() - 3.0 / 2.0f64.ln()).abs() < 1e-9, "{temperature:?}");
+        let short = indicator.slice(ndarray::s![..3, ..]);
+        assert!(matches!(Temperature::fit_multi(logits.view(), short), Err(CalibrationError::RowCount { .. })));
+        let none = Array2::from_elem((8, 2), true);
+        assert!(matches!(Temperature::fit_multi(logits.view(), none.view()), Err(CalibrationError::NLabels { .. })));
     }
 
     #[test]

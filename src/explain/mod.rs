@@ -7,7 +7,7 @@ pub mod tests;
 
 use serde::Serialize;
 
-use crate::calibration::{Calibration, sigmoid};
+use crate::calibration::sigmoid;
 use crate::data::{Article, DataError};
 use crate::labels::{LabelId, Task};
 use crate::pipeline::evidence::{Evidence, evidence};
@@ -169,10 +169,7 @@ impl Classifier {
             return Vec::new();
         };
         let View::Words(words) = &topics.views[place] else { return Vec::new() };
-        let slope = match &topics.stack.calibrations()[place] {
-            Calibration::Temperature(temperature) => 1.0 / temperature.value(),
-            Calibration::Platt(platt) => platt.slopes()[label.0],
-        };
+        let slope = topics.stack.calibrations()[place].slope(label.0);
         let factor = topics.stack.weights()[place] * slope;
         let mut pulls: Vec<WordPull> =
             words.pulls(text, label).into_iter().map(|(word, pull)| WordPull { word, pull: factor * pull }).collect();

@@ -6,6 +6,7 @@
 //! | [`prf`] | precision, recall, F1 and their averages, accuracy, Hamming loss |
 //! | [`ranking`] | average precision, ROC-AUC |
 //! | [`probability`] | log-loss, Brier score, calibration error |
+//! | [`reliability`] | bins of a reliability diagram, the Brier score taken apart |
 //! | [`summary`] | all averaged metrics of one evaluation from weighted rows |
 //! | [`bootstrap`] | confidence intervals for them |
 //!
@@ -28,6 +29,7 @@ pub mod confusion;
 pub mod prf;
 pub mod probability;
 pub mod ranking;
+pub mod reliability;
 pub mod summary;
 
 /// What can be wrong with the input of a metric.

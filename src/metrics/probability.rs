@@ -2,6 +2,8 @@
 
 use ndarray::{ArrayView1, ArrayView2};
 
+use super::bootstrap::Interval;
+use super::reliability::wilson_interval;
 use super::{MetricError, check_label_ids, check_lengths, check_probabilities, check_shape, shape};
 use crate::labels::LabelId;
 
@@ -134,6 +136,8 @@ pub struct ReliabilityBin {
     pub n: usize,
     pub mean_confidence: f64,
     pub frequency: f64,
+    /// Of the frequency, with a confidence of 95 %, see [`super::reliability::wilson_interval`].
+    pub interval: Interval,
 }
 
 /// The bins of a reliability diagram, from low to high confidence; empty bins are left out.
@@ -165,6 +169,7 @@ pub fn reliability(confidence: &[f64], outcome: &[bool], binning: Binning) -> Re
             n,
             mean_confidence: confidences / n as f64,
             frequency: hits as f64 / n as f64,
+            interval: wilson_interval(hits, n),
         })
         .collect())
 }

@@ -26,6 +26,7 @@ use self::evidence::evidence;
 use self::neighbours::Neighbours;
 pub use self::topics::{Prediction, TopicHead};
 use crate::calibration::CalibrationError;
+use crate::calibration::choice::CalibrationSearch;
 use crate::data::{Article, DataError};
 use crate::encoder::open::EncoderReference;
 use crate::encoder::{Encoder, EncoderError};
@@ -113,6 +114,9 @@ pub struct CrossValidation {
     pub n_folds: usize,
     /// Every strength `C` that was tried, with the mean log-loss on held-out articles.
     pub log_loss_of_strengths: Vec<(f64, f64)>,
+    /// Which calibration was chosen, and from which; models of older programs do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationSearch>,
     pub report: EvaluationReport,
 }
 

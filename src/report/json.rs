@@ -137,8 +137,9 @@ mod tests {
     fn the_keys_are_those_that_other_programs_rely_on() {
         let json = serde_json::to_value(report(multi(), None)).unwrap();
         let expected = "n task subset_accuracy f1_micro f1_macro f1_weighted f1_samples precision_micro precision_macro \
-                        recall_micro recall_macro hamming_loss roc_auc_macro map_macro log_loss brier ece at_half per_label \
-                        cooccurrence";
+                        recall_micro recall_macro hamming_loss roc_auc_macro map_macro log_loss brier ece ece_equal_mass \
+                        ece_equal_mass_floor brier_reliability brier_resolution brier_uncertainty brier_within_bins at_half \
+                        per_label cooccurrence";
         assert_eq!(keys(&json), expected.split_whitespace().collect::<Vec<_>>());
         assert_eq!(keys(&json["at_half"]), ["f1_micro", "f1_macro"]);
         assert_eq!(keys(&json["cooccurrence"]), ["true", "predicted", "confused"]);

@@ -9,6 +9,7 @@ use crate::metrics::bootstrap::{BootstrapSettings, Interval};
 use crate::metrics::confusion::{confusion_matrix, label_cooccurrence, multilabel_confusions};
 use crate::metrics::prf::{Average, ZeroDivision, precision_recall_f1, precision_recall_f1_per_label};
 use crate::metrics::ranking::ranking_per_label;
+use crate::metrics::reliability::ProbabilityQuality;
 use crate::metrics::summary::{Metric, RowStatistics};
 use crate::metrics::{MetricError, only_labels};
 
@@ -66,6 +67,9 @@ pub struct EvaluationReport {
     /// The task's metrics in the order of [`Metric::ALL`].
     #[serde(flatten, with = "json::estimates")]
     pub estimates: Vec<(Metric, Estimate)>,
+    /// How far probabilities are from frequencies, beside the metrics above; `None` in reports of older programs.
+    #[serde(flatten)]
+    pub probability_quality: Option<ProbabilityQuality>,
     /// The same probabilities with every label assigned from 0.5; `multi` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_half: Option<AtHalf>,
@@ -240,6 +244,7 @@ impl EvaluationReport {
             n: targets.len(),
             task,
             estimates: applicable.map(|metric| (metric, estimate(metric))).collect(),
+            probability_quality: Some(ProbabilityQuality::new(task, truth.view(), probabilities)?),
             at_half,
             bootstrap,
             per_label: per_label(&input, &truth)?,

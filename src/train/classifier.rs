@@ -226,11 +226,16 @@ impl Classifier {
         };
         let fit = started.elapsed().saturating_sub(encode - encode_labelled);
 
+        if let Some(cv) = fitted.cv.as_ref().filter(|cv| cv.calibration.tried.len() > 1) {
+            let message = format!("calibration is {}", cv.calibration);
+            progress.event(Event::Note { message: &message });
+        }
         let cross_validation = match fitted.cv {
             None => None,
             Some(cv) => Some(CrossValidation {
                 n_folds: cv.folds.n_folds(),
                 log_loss_of_strengths: cv.strengths.iter().map(|tried| (tried.strength, tried.log_loss)).collect(),
+                calibration: Some(cv.calibration),
                 report: EvaluationReport::new(
                     EvaluationInput {
                         labels: &resolved.labels,

@@ -8,6 +8,7 @@ use super::TrainError;
 use super::cross_validate::{FoldedDesign, PRODUCTS, StrengthScore, cross_validate};
 use super::folds::Folds;
 use crate::calibration::Calibration;
+use crate::calibration::choice::{CalibrationSearch, Method, fit_and_score};
 use crate::calibration::thresholds::{Aim, Thresholds, decide};
 use crate::heads::logistic::{ClassWeight, check_class_weight, check_strength, check_targets};
 use crate::heads::{LinearHead, Stopping};
@@ -26,15 +27,36 @@ const FALLBACK_STRENGTH: f64 = 10.0;
 /// Threshold where the data is too small to choose one.
 const FALLBACK_THRESHOLD: f64 = 0.5;
 
-/// Whether probabilities are fitted to out-of-fold frequencies.
+/// How probabilities are made of logits, fitted to out-of-fold frequencies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CalibrationChoice {
-    /// Temperature for single, Platt's lines for multi.
+    /// Temperature for single, Platt's lines for multi, unless another has a clearly smaller log-loss on articles that it was not fitted to
+    /// ([`CalibrationSearch::choose`]).
     #[default]
-    Fitted,
+    #[serde(alias = "fitted")]
+    Auto,
     /// Plain soft-max or sigmoids.
-    Off,
+    #[serde(alias = "off")]
+    None,
+    Temperature,
+    Platt,
+    Beta,
+    Isotonic,
+}
+
+impl CalibrationChoice {
+    /// The methods to choose from, the simplest first.
+    pub fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Auto => &Method::ALL,
+            Self::None => &[Method::None],
+            Self::Temperature => &[Method::Temperature],
+            Self::Platt => &[Method::Platt],
+            Self::Beta => &[Method::Beta],
+            Self::Isotonic => &[Method::Isotonic],
+        }
+    }
 }
 
 /// How a head is fitted.
@@ -62,7 +84,7 @@ impl Default for HeadSettings {
             n_folds: 5,
             class_weight: ClassWeight::Uniform,
             aim: Aim::F1,
-            calibration: CalibrationChoice::Fitted,
+            calibration: CalibrationChoice::Auto,
             views: ViewKind::ALL.to_vec(),
             seed: 0,
         }
@@ -135,6 +157,23 @@ pub struct CvReport {
     pub oof_probabilities: Array2<f64>,
     /// Labels assigned by thresholds (or the maximum) from the other folds' probabilities.
     pub oof_decisions: Array2<bool>,
+    /// Which calibration was chosen, and from which.
+    pub calibration: CalibrationSearch,
+}
+
+/// A head that has no calibration and no thresholds yet.
+pub(super) struct Undecided {
+    pub(super) head: LinearHead,
+    pub(super) strength: f64,
+    pub(super) cv: Option<OutOfFoldHead>,
+}
+
+/// What cross-validation has found of a head alone.
+pub(super) struct OutOfFoldHead {
+    pub(super) folds: Folds,
+    pub(super) strengths: Vec<StrengthScore>,
+    /// `[n_articles, n_labels]`
+    pub(super) logits: Array2<f64>,
 }
 
 /// Chooses the strength of the penalty by cross-validation, fits the head on all articles, and calibration and thresholds on
@@ -182,6 +221,48 @@ pub fn fit_head(
     settings: &CheckedHeadSettings,
     progress: &dyn Progress,
 ) -> Result<FittedHead, TrainError> {
+    fit_undecided(embeddings, targets, labels, settings, progress)?.decide(targets, labels.len(), settings)
+}
+
+impl Undecided {
+    /// Adds what turns the logits into labels.
+    pub(super) fn decide(
+        self,
+        targets: &Targets,
+        n_labels: usize,
+        settings: &CheckedHeadSettings,
+    ) -> Result<FittedHead, TrainError> {
+        let Self { head, strength, cv } = self;
+        let settings = &settings.0;
+        let Some(OutOfFoldHead { folds, strengths, logits: oof_logits }) = cv else {
+            let threshold = match settings.aim {
+                Aim::Fixed(threshold) => threshold,
+                _ => FALLBACK_THRESHOLD,
+            };
+            let thresholds = match targets.task() {
+                Task::Single => None,
+                Task::Multi => Some(Thresholds::new(vec![threshold; n_labels])?),
+            };
+            let calibration = Calibration::identity(targets.task(), n_labels);
+            return Ok(FittedHead { head, calibration, thresholds, strength, cv: None });
+        };
+        let view = [oof_logits.view()];
+        let held_out = cross_fit(&view, targets, n_labels, &folds, settings)?;
+        let all = Decider::fit(&view, targets, n_labels, held_out.calibration.chosen, settings.aim)?;
+        let HeldOut { probabilities: oof_probabilities, decisions: oof_decisions, calibration } = held_out;
+        let cv = CvReport { folds, strengths, oof_logits, oof_probabilities, oof_decisions, calibration };
+        Ok(FittedHead { head, calibration: all.calibration, thresholds: all.thresholds, strength, cv: Some(cv) })
+    }
+}
+
+/// As [`fit_head()`], up to the logits.
+pub(super) fn fit_undecided(
+    embeddings: ArrayView2<f32>,
+    targets: &Targets,
+    labels: &LabelSet,
+    settings: &CheckedHeadSettings,
+    progress: &dyn Progress,
+) -> Result<Undecided, TrainError> {
     let settings = &settings.0;
     let n_labels = labels.len();
     check_targets(embeddings.nrows(), targets, n_labels, &settings.class_weight)?;
@@ -217,30 +298,9 @@ pub fn fit_head(
     let head = folded.design.head(targets.task(), solution.coefficients.view())?;
     progress.event(Event::Advanced { n_items: 1, n_tokens: 0 });
 
-    let fitted = match chosen {
-        Some((strengths, result)) => {
-            let oof_logits = result.logits;
-            let view = [oof_logits.view()];
-            let all = Decider::fit(&view, targets, n_labels, settings)?;
-            let (oof_probabilities, oof_decisions) = cross_fit(&view, targets, n_labels, &folds, settings)?;
-            let cv = CvReport { folds, strengths, oof_logits, oof_probabilities, oof_decisions };
-            FittedHead { head, calibration: all.calibration, thresholds: all.thresholds, strength, cv: Some(cv) }
-        }
-        None => {
-            let threshold = match settings.aim {
-                Aim::Fixed(threshold) => threshold,
-                _ => FALLBACK_THRESHOLD,
-            };
-            let thresholds = match targets.task() {
-                Task::Single => None,
-                Task::Multi => Some(Thresholds::new(vec![threshold; n_labels])?),
-            };
-            let calibration = Calibration::identity(targets.task(), n_labels);
-            FittedHead { head, calibration, thresholds, strength, cv: None }
-        }
-    };
     progress.event(Event::Finished);
-    Ok(fitted)
+    let cv = chosen.map(|(strengths, result)| OutOfFoldHead { folds, strengths, logits: result.logits });
+    Ok(Undecided { head, strength, cv })
 }
 
 /// Whether enough labels have two articles, so that one can be held out while the other trains.
@@ -276,57 +336,119 @@ impl Decider {
         views: &[ArrayView2<f64>],
         targets: &Targets,
         n_labels: usize,
-        settings: &HeadSettings,
+        method: Method,
+        aim: Aim,
     ) -> Result<Self, TrainError> {
-        let identity = || Calibration::identity(targets.task(), n_labels);
-        let stack = if views.len() == 1 { Stack::single(identity()) } else { Stack::fit(views, targets, n_labels)? };
+        let stack = fit_stack(views, targets, n_labels)?;
         let logits = stack.logits(views)?;
-        let calibration = match settings.calibration {
-            CalibrationChoice::Off => identity(),
-            CalibrationChoice::Fitted => Calibration::fit(logits.view(), targets, n_labels)?,
-        };
-        let thresholds = match targets.task() {
-            Task::Single => None,
-            Task::Multi => {
-                let probabilities = calibration.probabilities(logits.view())?;
-                Some(Thresholds::fit(probabilities.view(), targets.indicator(n_labels).view(), settings.aim)?)
-            }
-        };
+        let calibration = Calibration::fit_by(method, logits.view(), targets, n_labels)?;
+        let thresholds = fit_thresholds(&calibration, logits.view(), targets, aim)?;
         Ok(Self { stack, calibration, thresholds })
     }
 }
 
-/// Probabilities and decisions for every fold by what the other folds' out-of-fold logits teach.
+fn fit_stack(views: &[ArrayView2<f64>], targets: &Targets, n_labels: usize) -> Result<Stack, TrainError> {
+    if views.len() == 1 {
+        return Ok(Stack::single(Calibration::identity(targets.task(), n_labels)));
+    }
+    Ok(Stack::fit(views, targets, n_labels)?)
+}
+
+fn fit_thresholds(
+    calibration: &Calibration,
+    logits: ArrayView2<f64>,
+    targets: &Targets,
+    aim: Aim,
+) -> Result<Option<Thresholds>, TrainError> {
+    if targets.task() == Task::Single {
+        return Ok(None);
+    }
+    let probabilities = calibration.probabilities(logits)?;
+    let indicator = targets.indicator(logits.ncols());
+    Ok(Some(Thresholds::fit(probabilities.view(), indicator.view(), aim)?))
+}
+
+/// What is said of articles by what others teach.
+pub(super) struct HeldOut {
+    /// `[n_articles, n_labels]`
+    pub(super) probabilities: Array2<f64>,
+    /// `[n_articles, n_labels]`
+    pub(super) decisions: Array2<bool>,
+    pub(super) calibration: CalibrationSearch,
+}
+
+/// A fold whose articles were held out from all of this.
+struct Fold {
+    training: Vec<usize>,
+    held_out: Vec<usize>,
+    stack: Stack,
+    /// Of the held-out articles.
+    logits: Array2<f64>,
+    /// For each method its fit, and the log-losses of the held-out articles.
+    calibrations: Vec<(Calibration, Vec<f64>)>,
+}
+
+/// Chooses the calibration, and gives probabilities and decisions for every fold by what the other folds' out-of-fold logits teach.
+///
+/// Every fold has its own stack and fit of each method; the choice between methods is made once, by the losses of all articles. One of five is picked
+/// by what is then reported, which flatters it by less than the methods differ.
 pub(super) fn cross_fit(
     views: &[ArrayView2<f64>],
     targets: &Targets,
     n_labels: usize,
     folds: &Folds,
     settings: &HeadSettings,
-) -> Result<(Array2<f64>, Array2<bool>), TrainError> {
+) -> Result<HeldOut, TrainError> {
+    let methods = settings.calibration.methods();
     let select = |rows: &[usize]| views.iter().map(|logits| logits.select(Axis(0), rows)).collect::<Vec<_>>();
-    let parts: Vec<(Vec<usize>, Array2<f64>, Array2<bool>)> = (0..folds.n_folds())
+    let stacked = |stack: &Stack, rows: &[usize]| {
+        let own = select(rows);
+        let own: Vec<_> = own.iter().map(|logits| logits.view()).collect();
+        stack.logits(&own)
+    };
+    let parts: Vec<Fold> = (0..folds.n_folds())
         .into_par_iter()
         .map(|fold_idx| {
             let (training, held_out) = (folds.training(fold_idx), folds.held_out(fold_idx));
-            let (others, own) = (select(&training), select(&held_out));
+            let others = select(&training);
             let others: Vec<_> = others.iter().map(|logits| logits.view()).collect();
-            let own: Vec<_> = own.iter().map(|logits| logits.view()).collect();
-            let decider = Decider::fit(&others, &targets.select(&training), n_labels, settings)?;
-            let probabilities = decider.calibration.probabilities(decider.stack.logits(&own)?.view())?;
-            let decisions = decide(probabilities.view(), decider.thresholds.as_ref())?;
-            Ok((held_out, probabilities, decisions))
+            let known = targets.select(&training);
+            let stack = fit_stack(&others, &known, n_labels)?;
+            let logits = stacked(&stack, &held_out)?;
+            let taught = stack.logits(&others)?;
+            let calibrations = fit_and_score(methods, &taught, &known, &logits, &targets.select(&held_out))?;
+            Ok(Fold { training, held_out, stack, logits, calibrations })
+        })
+        .collect::<Result<_, TrainError>>()?;
+
+    let losses: Vec<(Method, Vec<f64>)> = methods
+        .iter()
+        .enumerate()
+        .map(|(place, &method)| (method, parts.iter().flat_map(|fold| fold.calibrations[place].1.clone()).collect()))
+        .collect();
+    let calibration = CalibrationSearch::choose(&losses, Method::usual(targets.task()));
+    let place = methods.iter().position(|method| *method == calibration.chosen).expect("one of the methods is chosen");
+
+    let decided: Vec<(Array2<f64>, Array2<bool>)> = parts
+        .par_iter()
+        .map(|fold| {
+            let (own, _) = &fold.calibrations[place];
+            let taught = stacked(&fold.stack, &fold.training)?;
+            let thresholds = fit_thresholds(own, taught.view(), &targets.select(&fold.training), settings.aim)?;
+            let probabilities = own.probabilities(fold.logits.view())?;
+            let decisions = decide(probabilities.view(), thresholds.as_ref())?;
+            Ok((probabilities, decisions))
         })
         .collect::<Result<_, TrainError>>()?;
     let mut probabilities = Array2::zeros(views[0].dim());
     let mut decisions = Array2::from_elem(views[0].dim(), false);
-    for (rows, part_probabilities, part_decisions) in parts {
-        for (place, row_idx) in rows.into_iter().enumerate() {
+    for (fold, (part_probabilities, part_decisions)) in parts.iter().zip(decided) {
+        for (place, &row_idx) in fold.held_out.iter().enumerate() {
             probabilities.row_mut(row_idx).assign(&part_probabilities.row(place));
             decisions.row_mut(row_idx).assign(&part_decisions.row(place));
         }
     }
-    Ok((probabilities, decisions))
+    Ok(HeldOut { probabilities, decisions, calibration })
 }
 
 #[cfg(test)]
@@ -561,7 +683,7 @@ mod tests {
             n_folds: 3,
             aim: Aim::Precision(0.9),
             class_weight: ClassWeight::Balanced,
-            calibration: CalibrationChoice::Off,
+            calibration: CalibrationChoice::None,
             ..Default::default()
         };
         assert_eq!(settings, expected);

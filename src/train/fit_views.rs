@@ -3,7 +3,10 @@
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use super::fit_head::{CheckedHeadSettings, CvReport, Decider, FittedHead, cross_fit, fit_head};
+use super::fit_head::{
+    CalibrationChoice, CheckedHeadSettings, CvReport, Decider, FittedHead, HeldOut, OutOfFoldHead, Undecided,
+    cross_fit, fit_undecided,
+};
 use super::folds::Folds;
 use super::{HeadSettings, TrainError};
 use crate::calibration::Calibration;
@@ -124,7 +127,7 @@ struct Candidate {
 /// words is made of all articles, held out or not; it knows no labels.
 ///
 /// # Errors
-/// As [`fit_head`].
+/// As [`fit_head`](super::fit_head()).
 ///
 /// # Panics
 /// When views are wanted whose features are missing.
@@ -136,19 +139,20 @@ pub fn fit_views(
     progress: &dyn Progress,
 ) -> Result<FittedViews, TrainError> {
     let n_labels = labels.len();
-    let document = fit_head(features.embeddings, targets, labels, checked, progress)?;
+    let document = fit_undecided(features.embeddings, targets, labels, checked, progress)?;
+    let of_document =
+        |document: Undecided| FittedViews::of_document(document.decide(targets, n_labels, checked)?, targets, n_labels);
     let settings = checked.get();
     let wants = |kind| settings.views.contains(&kind);
     if settings.views.len() == 1 {
-        return FittedViews::of_document(document, targets, n_labels);
+        return of_document(document);
     }
-    let Some(cv) = document.cv.clone() else {
+    let Some(cv) = &document.cv else {
         let message = "too few articles per label to weigh views: the embedding of the whole article is the only one";
         progress.event(Event::Warning { message });
-        return FittedViews::of_document(document, targets, n_labels);
+        return of_document(document);
     };
-    let mut candidates =
-        vec![Candidate { view: View::Document(document.head.clone()), oof_logits: cv.oof_logits.clone() }];
+    let mut candidates = vec![Candidate { view: View::Document(document.head.clone()), oof_logits: cv.logits.clone() }];
     if wants(ViewKind::Passages) {
         progress.event(Event::Started { stage: "fitting the passages", total: None });
         candidates.push(fit_passages(features, targets, n_labels, &cv.folds, progress)?);
@@ -177,12 +181,14 @@ pub fn fit_views(
     }
 
     let judge = Judge { targets, n_labels, folds: &cv.folds, settings };
-    let decider = judge.choose(&mut candidates, progress)?;
+    judge.choose(&mut candidates, progress)?;
     if candidates.len() == 1 {
-        return FittedViews::of_document(document, targets, n_labels);
+        return of_document(document);
     }
     let views: Vec<_> = candidates.iter().map(|candidate| candidate.oof_logits.view()).collect();
-    let (oof_probabilities, oof_decisions) = cross_fit(&views, targets, n_labels, &cv.folds, settings)?;
+    let HeldOut { probabilities: oof_probabilities, decisions: oof_decisions, calibration } =
+        cross_fit(&views, targets, n_labels, &cv.folds, settings)?;
+    let decider = Decider::fit(&views, targets, n_labels, calibration.chosen, settings.aim)?;
     let oof_logits = decider.stack.logits(&views)?;
     let moments = views
         .iter()
@@ -198,7 +204,14 @@ pub fn fit_views(
         moments,
         thresholds: decider.thresholds,
         strength: document.strength,
-        cv: Some(CvReport { oof_logits, oof_probabilities, oof_decisions, ..cv }),
+        cv: document.cv.map(|OutOfFoldHead { folds, strengths, .. }| CvReport {
+            folds,
+            strengths,
+            oof_logits,
+            oof_probabilities,
+            oof_decisions,
+            calibration,
+        }),
     })
 }
 
@@ -211,8 +224,8 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Leaves out what adds nothing and puts the rest together. The document stays, whatever its weight.
-    fn choose(&self, candidates: &mut Vec<Candidate>, progress: &dyn Progress) -> Result<Decider, TrainError> {
+    /// Leaves out what adds nothing. The document stays, whatever its weight.
+    fn choose(&self, candidates: &mut Vec<Candidate>, progress: &dyn Progress) -> Result<(), TrainError> {
         let is_passages = |candidate: &Candidate| candidate.view.kind() == ViewKind::Passages;
         if candidates.iter().any(is_passages) {
             let with = self.held_out_loss(candidates.iter())?;
@@ -225,13 +238,8 @@ impl Judge<'_> {
                 progress.event(Event::Note { message: &message });
             }
         }
-        let fit = |candidates: &[Candidate]| {
-            let views: Vec<_> = candidates.iter().map(|candidate| candidate.oof_logits.view()).collect();
-            Decider::fit(&views, self.targets, self.n_labels, self.settings)
-        };
-        let decider = fit(candidates)?;
-        let weights = decider.stack.weights().to_vec();
-        let n_before = candidates.len();
+        let views: Vec<_> = candidates.iter().map(|candidate| candidate.oof_logits.view()).collect();
+        let weights = Stack::fit(&views, self.targets, self.n_labels)?.weights().to_vec();
         let mut weight = weights.iter();
         candidates.retain(|candidate| {
             let kind = candidate.view.kind();
@@ -242,13 +250,19 @@ impl Judge<'_> {
             }
             stays
         });
-        if candidates.len() == n_before { Ok(decider) } else { fit(candidates) }
+        Ok(())
     }
 
     /// Mean log-loss of the views together on articles that stack and calibration have not seen.
     fn held_out_loss<'c>(&self, candidates: impl Iterator<Item = &'c Candidate>) -> Result<f64, TrainError> {
         let views: Vec<_> = candidates.map(|candidate| candidate.oof_logits.view()).collect();
-        let (probabilities, _) = cross_fit(&views, self.targets, self.n_labels, self.folds, self.settings)?;
+        // The same simple calibration on both sides: only the views are compared.
+        let calibration = match self.targets {
+            Targets::Single(_) => CalibrationChoice::Temperature,
+            Targets::Multi(_) => CalibrationChoice::Platt,
+        };
+        let settings = HeadSettings { calibration, ..self.settings.clone() };
+        let probabilities = cross_fit(&views, self.targets, self.n_labels, self.folds, &settings)?.probabilities;
         Ok(match self.targets {
             Targets::Single(labels) => log_loss_single(labels, probabilities.view())?,
             Targets::Multi(_) => log_loss_multi(self.targets.indicator(self.n_labels).view(), probabilities.view())?,
@@ -304,8 +318,8 @@ fn fit_metadata(
         return Ok(None);
     }
     // The same seed makes the same folds.
-    let fitted = fit_head(columns.rows(features.metadata).view(), targets, labels, settings, &Quiet(progress))?;
-    let oof_logits = fitted.cv.expect("the document could be cross-validated").oof_logits;
+    let fitted = fit_undecided(columns.rows(features.metadata).view(), targets, labels, settings, &Quiet(progress))?;
+    let oof_logits = fitted.cv.expect("the document could be cross-validated").logits;
     Ok(Some(Candidate { view: View::Metadata(MetadataHead::new(columns, fitted.head)?), oof_logits }))
 }
 

@@ -474,8 +474,8 @@ fn cases() -> Vec<(&'static str, Vec<Case>)> {
         ),
         case(
             "A model of a newer version",
-            "Format version 4.",
-            |p| edit(p, "model/manifest.json", "\"format_version\": 3", "\"format_version\": 4"),
+            "Format version 5.",
+            |p| edit(p, "model/manifest.json", "\"format_version\": 3", "\"format_version\": 5"),
             "predict model train.jsonl",
             FAILED,
         ),

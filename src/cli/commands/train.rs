@@ -72,8 +72,15 @@ pub struct TrainFlags {
     /// Weight of the rare side of each label [default: none]
     #[arg(long, value_enum, value_name = "none|balanced", hide_possible_values = true, help_heading = "Head")]
     class_weight: Option<ClassWeightArg>,
-    /// Probabilities from the logits: auto fits them to held-out articles, none leaves them [default: auto]
-    #[arg(long, value_enum, value_name = "auto|none", hide_possible_values = true, help_heading = "Head")]
+    /// Probabilities from the logits: none (plain soft-max or sigmoids), temperature (one factor), platt (a line per label), beta (with a bend),
+    /// isotonic (any rising curve); auto takes temperature or, of several labels, platt, unless held-out log-loss is clearly for another [default: auto]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "auto|none|temperature|platt|isotonic|beta",
+        hide_possible_values = true,
+        help_heading = "Head"
+    )]
     calibration: Option<CalibrationArg>,
     /// Speed against quality: static (word vectors, no network), fast (int8, no passages), balanced (int8), best (f32, a pass for every passage); settings beside
     /// it count more [default: the views of balanced, in f32]
@@ -228,6 +235,10 @@ enum ClassWeightArg {
 enum CalibrationArg {
     Auto,
     None,
+    Temperature,
+    Platt,
+    Isotonic,
+    Beta,
 }
 
 impl TrainFlags {
@@ -250,8 +261,12 @@ impl TrainFlags {
         }
         if let Some(calibration) = self.calibration {
             head.calibration = match calibration {
-                CalibrationArg::Auto => CalibrationChoice::Fitted,
-                CalibrationArg::None => CalibrationChoice::Off,
+                CalibrationArg::Auto => CalibrationChoice::Auto,
+                CalibrationArg::None => CalibrationChoice::None,
+                CalibrationArg::Temperature => CalibrationChoice::Temperature,
+                CalibrationArg::Platt => CalibrationChoice::Platt,
+                CalibrationArg::Isotonic => CalibrationChoice::Isotonic,
+                CalibrationArg::Beta => CalibrationChoice::Beta,
             };
         }
         if let Some(profile) = self.profile {
