@@ -24,7 +24,7 @@
 //! | 4 | [`views`] [`report`] `cache` | what is seen of an article, put together; evaluation results as data; embeddings on disk |
 //! | 5 | [`pipeline`] | the [`Classifier`]: articles in, labels and probabilities out |
 //! | 6 | [`train`] [`explain`] [`evidence_report`] [`throughput`] | labelled articles in, a classifier out; why an article has its labels, and whether that is so; how fast encoders are here |
-//! | 7 | [`bundle`] | a classifier on disk |
+//! | 7 | [`bundle`] [`tune`] | a classifier on disk; settings that suit some articles better than the defaults |
 //! | 8 | `cli` | the command line |
 
 pub mod labels;
@@ -53,6 +53,7 @@ pub mod throughput;
 pub mod train;
 
 pub mod bundle;
+pub mod tune;
 
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -15,7 +15,7 @@ const ROWS: [&[&str]; 8] = [
     &["cache", "report", "views"],
     &["pipeline"],
     &["evidence_report", "explain", "throughput", "train"],
-    &["bundle"],
+    &["bundle", "tune"],
     &["cli"],
 ];
 

@@ -190,6 +190,9 @@ pub struct WindowArgs {
     /// How an article's windows become one embedding [default: mean]
     #[arg(long, value_enum, value_name = "mean|max|first", hide_possible_values = true)]
     pub window_pooling: Option<WindowPoolingArg>,
+    /// Share of the title's own embedding in that of an article with a title, 0 to 1; costs a pass of the titles [default: 0]
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub title_weight: Option<f64>,
     /// Text to put before every article [default: the encoder's own prompt]
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
@@ -212,6 +215,16 @@ pub enum WindowPoolingArg {
     First,
 }
 
+impl From<WindowPooling> for WindowPoolingArg {
+    fn from(pooling: WindowPooling) -> Self {
+        match pooling {
+            WindowPooling::Mean => Self::Mean,
+            WindowPooling::Max => Self::Max,
+            WindowPooling::First => Self::First,
+        }
+    }
+}
+
 impl WindowArgs {
     /// The settings of the pipeline.
     pub fn embed_settings(&self, run: &RunArgs) -> EmbedSettings {
@@ -228,6 +241,7 @@ impl WindowArgs {
                 WindowPoolingArg::Max => WindowPooling::Max,
                 WindowPoolingArg::First => WindowPooling::First,
             },
+            title_weight: self.title_weight,
             passages: None,
             batch_tokens: run.batch_tokens.map(|n| n as usize),
         }

@@ -45,7 +45,7 @@ pub enum ConfigFileError {
 }
 
 /// Sections of a config file, one per command that takes `--config`.
-pub const SECTIONS: [&str; 6] = ["train", "evaluate", "predict", "explain", "embed", "bench"];
+pub const SECTIONS: [&str; 7] = ["train", "tune", "evaluate", "predict", "explain", "embed", "bench"];
 
 /// The flags over the file's section `command` over its top level.
 ///

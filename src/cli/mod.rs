@@ -21,7 +21,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 #[cfg(feature = "cache")]
 use commands::cache;
-use commands::{bench, completions, embed, encoder, evaluate, explain, inspect, predict, train};
+use commands::{bench, completions, embed, encoder, evaluate, explain, inspect, predict, train, tune};
 use exit::Outcome;
 
 /// Exit statuses, as every `--help` shows them.
@@ -41,6 +41,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::TrainCommand),
+    Tune(Box<tune::TuneCommand>),
     Evaluate(evaluate::EvaluateCommand),
     Predict(predict::PredictCommand),
     Explain(explain::ExplainCommand),
@@ -72,6 +73,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
     progress::listen_for_signals()?;
     match command {
         Command::Train(command) => command.run(),
+        Command::Tune(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Explain(command) => command.run(),

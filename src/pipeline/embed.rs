@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::stored::{Shelf, StoredArticle};
+use super::titles::Titles;
 use super::{PipelineError, titled};
 use crate::data::{Article, DataError};
 use crate::encoder::pooling::WindowPooling;
@@ -37,6 +38,10 @@ pub struct EmbedSettings {
     pub windows: WindowSettings,
     /// How several windows of an article become one embedding.
     pub window_pooling: WindowPooling,
+    /// Share of the title's own embedding in that of an article that has a title, from 0 to 1: `(1 − w) · e(title + text) + w · e(title)`, brought
+    /// to unit length where the encoder does so. `None` is 0 and saves the pass of the titles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title_weight: Option<f64>,
     /// Whether and how passages are embedded beside the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passages: Option<PassageUse>,
@@ -120,8 +125,8 @@ impl PassageBlock {
 /// into chunks.
 ///
 /// # Errors
-/// The first error of the stream, after everything before it was handed on; an error of the encoder or of `sink`;
-/// [`PipelineError::Interrupted`].
+/// The first error of the stream, after everything before it was handed on; an error of the encoder or of `sink`; a title weight out of
+/// range; [`PipelineError::Interrupted`].
 pub fn embed_stream<I>(
     encoder: &Encoder,
     settings: &EmbedSettings,
@@ -133,6 +138,10 @@ where
     I: IntoIterator<Item = Result<Article, DataError>>,
     I::IntoIter: Send + 'static,
 {
+    let titles = Titles::open(encoder, settings)?;
+    let titles = titles.as_ref();
+    // What the whole articles are does not depend on the weight of their titles.
+    let settings = &EmbedSettings { title_weight: None, ..settings.clone() };
     let shelf = Shelf::open(encoder, settings)?;
     let shelf = shelf.as_ref();
     let receiver = read_ahead(articles.into_iter());
@@ -149,7 +158,7 @@ where
         }
         let (embedded, tokenized) = rayon::join(
             || {
-                let encode = |chunk| encode_chunk(encoder, settings, shelf, chunk, &mut counts, progress);
+                let encode = |chunk| encode_chunk(encoder, settings, shelf, titles, chunk, &mut counts, progress);
                 pending.take().map(encode).transpose()
             },
             || next.map(|chunk| tokenize_chunk(encoder, settings, shelf, chunk, progress)).transpose(),
@@ -185,7 +194,7 @@ struct TokenizedChunk {
 }
 
 /// Tokens of the articles that go through the encoder.
-struct TokenizedArticles {
+pub(super) struct TokenizedArticles {
     /// Windows of all of them.
     windows: Vec<Vec<u32>>,
     /// Of each article.
@@ -285,7 +294,7 @@ fn tokenize_chunk(
     Ok(TokenizedChunk { articles, places, known, keys, fresh, end })
 }
 
-fn tokenize_articles(
+pub(super) fn tokenize_articles(
     encoder: &Encoder,
     settings: &EmbedSettings,
     texts: &[TitledText<'_>],
@@ -353,6 +362,7 @@ fn encode_chunk(
     encoder: &Encoder,
     settings: &EmbedSettings,
     shelf: Option<&Shelf<'_>>,
+    titles: Option<&Titles<'_>>,
     chunk: TokenizedChunk,
     counts: &mut EmbedCounts,
     progress: &dyn Progress,
@@ -383,7 +393,10 @@ fn encode_chunk(
         let numbers: Vec<f32> = encoded.iter().flat_map(|article| of(article).iter().copied()).collect();
         Array2::from_shape_vec((numbers.len() / hidden_size, hidden_size), numbers).expect("whole rows")
     };
-    let embeddings = rows(|article| &article.embedding);
+    let mut embeddings = rows(|article| &article.embedding);
+    if let Some(titles) = titles {
+        titles.mix_into(&mut embeddings, &articles, counts, progress)?;
+    }
     let passages = places.map(|places| {
         let mut offsets = vec![0];
         offsets.extend(places.iter().scan(0, |sum, found| {
@@ -397,7 +410,7 @@ fn encode_chunk(
     Ok((EmbeddedChunk { articles, embeddings, passages }, end))
 }
 
-fn encode_articles(
+pub(super) fn encode_articles(
     encoder: &Encoder,
     settings: &EmbedSettings,
     articles: TokenizedArticles,

@@ -11,6 +11,7 @@ pub mod embed;
 pub mod evidence;
 pub mod neighbours;
 mod stored;
+mod titles;
 pub mod topics;
 
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub enum PipelineError {
         "the model was trained without labelled articles, so it knows no frequencies that a batch could differ from"
     )]
     NoFrequencies,
+    #[error("the weight of titles is {found}, expected a number from 0 to 1")]
+    TitleWeight { found: f64 },
     #[error("interrupted")]
     Interrupted,
     /// The receiver of the results failed; the work stopped there.

@@ -18,4 +18,6 @@ mod formats;
 mod real_encoder;
 #[cfg(target_os = "linux")]
 mod signals;
+#[cfg(feature = "cache")]
+mod tune;
 mod views;

@@ -11,3 +11,4 @@ pub mod explain;
 pub mod inspect;
 pub mod predict;
 pub mod train;
+pub mod tune;
