@@ -80,29 +80,38 @@ pub struct Facts {
     pub task: Task,
 }
 
-/// Every change of these settings, in the order of trials; `strength` is the one chosen for the document's head.
-///
-/// Of calibrations those that can change a decision: that of a `single` task does not depend on a factor of its logits.
-pub fn all(settings: &TrainSettings, strength: f64, facts: Facts) -> Vec<Change> {
+/// What cross-validation found of the document's head.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DocumentFit {
+    pub strength: f64,
+    /// Whether it has any weight beside the other views.
+    pub counts: bool,
+}
+
+/// Every change of these settings, in the order of trials: what concerns the document alone only where it counts, and what makes all articles go through
+/// the encoder again at the end. Of calibrations those that can change a decision: that of a `single` task does not depend on a factor of its logits.
+pub fn all(settings: &TrainSettings, document: DocumentFit, facts: Facts) -> Vec<Change> {
     let mut changes = Vec::new();
-    if facts.has_titles {
-        changes.extend(TITLE_WEIGHTS.map(Change::TitleWeight));
+    if document.counts {
+        if facts.has_titles {
+            changes.extend(TITLE_WEIGHTS.map(Change::TitleWeight));
+        }
+        changes.push(Change::ClassWeight(match settings.head.class_weight {
+            ClassWeight::Uniform => ClassWeight::Balanced,
+            _ => ClassWeight::Uniform,
+        }));
+        changes.extend(STRENGTH_STEPS.map(|step| Change::Strength(rounded(document.strength * step))));
     }
-    changes.push(Change::ClassWeight(match settings.head.class_weight {
-        ClassWeight::Uniform => ClassWeight::Balanced,
-        _ => ClassWeight::Uniform,
-    }));
-    changes.extend(STRENGTH_STEPS.map(|step| Change::Strength(rounded(strength * step))));
     let views = settings.head.views.iter().copied();
     changes.extend(views.filter(|view| *view != ViewKind::Document).map(Change::Without));
-    if facts.has_long {
-        changes.extend([WindowPooling::Max, WindowPooling::First].map(Change::WindowPooling));
-    }
     let calibrations: &[CalibrationChoice] = match facts.task {
         Task::Single => &[CalibrationChoice::Platt, CalibrationChoice::Isotonic],
         Task::Multi => &[CalibrationChoice::Temperature, CalibrationChoice::Platt, CalibrationChoice::Isotonic],
     };
     changes.extend(calibrations.iter().copied().map(Change::Calibration));
+    if document.counts && facts.has_long {
+        changes.extend([WindowPooling::Max, WindowPooling::First].map(Change::WindowPooling));
+    }
     changes
 }
 
@@ -121,23 +130,28 @@ mod tests {
     fn changes_fit_the_articles_and_the_settings() {
         let mut settings = TrainSettings::default();
         settings.head.views = vec![ViewKind::Document, ViewKind::Words];
-        let names = |facts| all(&settings, 0.3, facts).iter().map(Change::to_string).collect::<Vec<_>>();
-        let plain = names(PLAIN);
+        let names = |counts, facts| {
+            let document = DocumentFit { strength: 0.3, counts };
+            all(&settings, document, facts).iter().map(Change::to_string).collect::<Vec<_>>()
+        };
+        let plain = names(true, PLAIN);
         assert_eq!(
             plain[..4],
             ["class-weight balanced", "strengths 0.09", "strengths 0.9", "without view words"],
             "{plain:?}"
         );
-        let more = names(Facts { has_titles: true, has_long: true, ..PLAIN });
+        let rich = Facts { has_titles: true, has_long: true, ..PLAIN };
+        let more = names(true, rich);
         let added: Vec<&String> = more.iter().filter(|name| !plain.contains(name)).collect();
         assert_eq!(added, ["title-weight 0.2", "title-weight 0.5", "window-pooling max", "window-pooling first"]);
+        assert_eq!(names(false, rich), plain[3..], "of a document without weight nothing is changed");
     }
 
     #[test]
     fn a_change_shows_in_the_settings_once() {
         let facts = Facts { has_titles: true, has_long: true, task: Task::Single };
         let given = TrainSettings::default();
-        for change in all(&given, 10.0, facts) {
+        for change in all(&given, DocumentFit { strength: 10.0, counts: true }, facts) {
             let mut settings = given.clone();
             assert!(change.apply(&mut settings), "{change}");
             assert_ne!(settings, given, "{change}");

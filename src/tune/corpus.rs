@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::TuneError;
-use super::changes::Facts;
+use super::changes::{DocumentFit, Facts};
 use super::compare::Comparison;
 use crate::data::{Article, LabelledTargets, collect_targets};
 use crate::encoder::{Encoder, EncoderError};
@@ -26,8 +26,7 @@ pub(super) struct Fitted {
     statistics: RowStatistics,
     /// Those that got a place.
     pub(super) views: Vec<ViewKind>,
-    /// Of the document's head.
-    pub(super) strength: f64,
+    pub(super) document: DocumentFit,
 }
 
 struct Embedded {
@@ -77,7 +76,7 @@ impl<'a> Corpus<'a> {
         let facts = Facts::of(articles, 0, task);
         let mut corpus =
             Self { encoder, articles, given, metric, resolved, descriptions, rules, facts, embedded: BTreeMap::new() };
-        progress.event(Event::Started { stage: "encoding", total: Some(articles.len() as u64) });
+        progress.event(Event::Started { stage: "encoding", total: None });
         let n_long = corpus.embed(&given.embed, progress)?;
         progress.event(Event::Finished);
         corpus.facts = Facts::of(articles, n_long, task);
@@ -136,7 +135,8 @@ impl<'a> Corpus<'a> {
             RowStatistics::new(targets.task(), truth.view(), said, probabilities).map_err(TrainError::from)?;
         let score = statistics.scores().get(self.metric).ok_or(TuneError::Undefined { metric: self.metric })?;
         let views = fitted.views.iter().map(View::kind).collect();
-        Ok(Fitted { score, statistics, views, strength: fitted.strength })
+        let document = DocumentFit { strength: fitted.strength, counts: fitted.stack.weights()[0] > 0.0 };
+        Ok(Fitted { score, statistics, views, document })
     }
 
     pub(super) fn compare(&self, before: &Fitted, after: &Fitted) -> Result<Comparison, TuneError> {

@@ -199,8 +199,8 @@ impl Search {
     ) -> Result<End, TuneError> {
         self.seen.insert(name_of(&self.best));
         loop {
-            let n_kept = self.changes.len();
-            for change in changes::all(&self.best, self.fitted.strength, corpus.facts()) {
+            let n_tried = self.trials.len();
+            for change in changes::all(&self.best, self.fitted.document, corpus.facts()) {
                 let mut candidate = self.best.clone();
                 // What was kept in this round may have made it senseless.
                 if !change.apply(&mut candidate) || !self.seen.insert(name_of(&candidate)) {
@@ -215,7 +215,7 @@ impl Search {
                     Err(error) => return Err(error),
                 }
             }
-            if self.changes.len() == n_kept {
+            if !self.trials[n_tried..].iter().any(|trial| trial.is_kept) {
                 return Ok(End::Exhausted);
             }
         }

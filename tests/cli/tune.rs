@@ -124,7 +124,4 @@ fn the_weight_of_titles_is_kept_in_the_model() {
     // With a cache, with an empty one, and without.
     let cached = |_| place.run(&["predict", "weighted", "train.jsonl", "--cache=kept"]).expect(DONE).stdout;
     assert_eq!([0, 1].map(cached), [0, 1].map(|_| labelled("weighted", "train.jsonl")));
-    let broken = String::from_utf8(place.read("weighted/manifest.json")).unwrap();
-    place.write("weighted/manifest.json", broken.replace("\"title_weight\": 0.5", "\"title_weight\": 1.5"));
-    place.run(&["predict", "weighted", "train.jsonl"]).expect(FAILED).says("expected a number from 0 to 1");
 }

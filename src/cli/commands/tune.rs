@@ -23,7 +23,7 @@ use crate::encoder::Encoder;
 use crate::labels::LabelSet;
 use crate::metrics::summary::{Metric, RowStatistics};
 use crate::pipeline::Classifier;
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 use crate::train::TrainSettings;
 use crate::tune::compare::Comparison;
 use crate::tune::{End, N_STANDARD_ERRORS, Trial, TuneOutcome, TuneSettings, tune};
@@ -129,7 +129,7 @@ impl TuneCommand {
         let test = flags.test.as_ref().map(|name| read_test(name, &flags.train.data, &session)).transpose()?;
         let encoder = Arc::new(open_encoder(&flags.train, &session)?);
 
-        progress.say(format!("{:>7}  {:<24} {:>9}", "seconds", "change", settings.metric.name()));
+        progress.say(format!("{:>7}  {:<26} {:>9}", "seconds", "change", settings.metric.name()));
         let mut told = |trial: &Trial| progress.say(line(trial));
         let outcome = session.install(|| tune(&encoder, &articles, &given, &settings, progress, &mut told))?;
         file.write_all(config_file(&flags.train, &given, &outcome, settings.metric)?.as_bytes())?;
@@ -189,7 +189,7 @@ fn name_of(trial: &Trial) -> String {
 fn line(trial: &Trial) -> String {
     let against = trial.comparison.map(|found| format!("  {}", gain(&found))).unwrap_or_default();
     let kept = if trial.change.is_some() && trial.is_kept { "  kept" } else { "" };
-    format!("{:>7.1}  {:<24} {:>9.4}{against}{kept}", trial.seconds, name_of(trial), trial.score)
+    format!("{:>7.1}  {:<26} {:>9.4}{against}{kept}", trial.seconds, name_of(trial), trial.score)
 }
 
 fn gain(found: &Comparison) -> String {
@@ -309,6 +309,7 @@ fn score(
     let mut probabilities = Vec::new();
     let mut said = Array2::from_elem((test.len(), labels.len()), false);
     let mut row_idx = 0;
+    progress.event(Event::Started { stage: "labelling", total: None });
     classifier.predict_stream(owned, progress, |_, predictions| {
         for prediction in predictions {
             prediction.labels.iter().for_each(|label| said[[row_idx, label.0]] = true);
@@ -317,6 +318,7 @@ fn score(
         }
         Ok(())
     })?;
+    progress.event(Event::Finished);
     let probabilities = Array2::from_shape_vec((test.len(), labels.len()), probabilities)
         .expect("every article has a probability of each label");
     let truth = resolved.targets.indicator(labels.len());
