@@ -9,7 +9,7 @@ use crate::rng::generator;
 /// Resamples of the bootstrap: its standard error is then known to about 5 %.
 const N_RESAMPLES: usize = 200;
 
-/// The gain of one set of predictions over another.
+/// The gain of one set of predictions over another (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 6).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
     pub from: f64,
@@ -26,6 +26,22 @@ impl Comparison {
     ///
     /// # Panics
     /// When the two are of different numbers of articles.
+    ///
+    /// # Example
+    /// ```
+    /// use ndarray::array;
+    /// use topicwire::labels::Task;
+    /// use topicwire::metrics::summary::{Metric, RowStatistics};
+    /// use topicwire::tune::compare::Comparison;
+    /// let truth = array![[true, false], [false, true]];
+    /// let wrong = array![[true, false], [true, false]];
+    /// let of = |said: &ndarray::Array2<bool>| {
+    ///     RowStatistics::new(Task::Single, truth.view(), said.view(), said.mapv(f64::from).view())
+    /// };
+    /// let found = Comparison::new(&of(&wrong)?, &of(&truth)?, Metric::Accuracy, 0).expect("accuracy is defined");
+    /// assert_eq!((found.from, found.to, found.gain), (0.5, 1.0, 0.5));
+    /// # Ok::<(), topicwire::metrics::MetricError>(())
+    /// ```
     pub fn new(before: &RowStatistics, after: &RowStatistics, metric: Metric, seed: u64) -> Option<Self> {
         let n_rows = before.n_rows();
         assert_eq!(after.n_rows(), n_rows, "predictions of the same articles");

@@ -119,6 +119,19 @@ pub struct TuneOutcome {
 /// # Errors
 /// Articles without labels, settings that make no sense, too few articles to hold any out; [`TrainError::Interrupted`] before the given settings were
 /// tried, afterwards the best so far is the result.
+///
+/// # Example
+/// ```no_run
+/// use topicwire::progress::Silent;
+/// use topicwire::tune::{TuneSettings, tune};
+/// use topicwire::{Classifier, Dataset, Encoder, TrainSettings};
+/// let encoder = Encoder::open("models/all-MiniLM-L6-v2")?;
+/// let articles = Dataset::read("train.jsonl")?.articles;
+/// let settings = TuneSettings { max_trials: Some(10), ..TuneSettings::default() };
+/// let found = tune(&encoder, &articles, &TrainSettings::default(), &settings, &Silent, &mut |_| {})?;
+/// let classifier = Classifier::train(encoder, articles.into_iter().map(Ok), &found.settings)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn tune(
     encoder: &Encoder,
     articles: &[Article],
