@@ -21,10 +21,10 @@
 //! | 1 | [`labels`] [`progress`] [`rng`] | names of topics, events of long work, the one source of randomness |
 //! | 2 | [`data`] [`text`] [`kernels`] | articles from files, tokens and windows, numeric kernels |
 //! | 3 | [`encoder`] [`heads`] [`calibration`] [`metrics`] [`scope`] | text → embedding → logits → probabilities and labels; how good they are; how unlike the training an article is |
-//! | 4 | [`views`] [`report`] | what is seen of an article, put together; evaluation results as data |
+//! | 4 | [`views`] [`report`] `cache` | what is seen of an article, put together; evaluation results as data; embeddings on disk |
 //! | 5 | [`pipeline`] | the [`Classifier`]: articles in, labels and probabilities out |
 //! | 6 | [`train`] [`explain`] [`evidence_report`] [`throughput`] | labelled articles in, a classifier out; why an article has its labels, and whether that is so; how fast encoders are here |
-//! | 7 | [`bundle`] [`curation`] [`study`] | a classifier on disk; data looked over before training; what more, fewer or later articles would do |
+//! | 7 | [`bundle`] [`curation`] [`study`] [`tune`] | a classifier on disk; data looked over before training; what more, fewer or later articles would do; settings that suit some articles better than the defaults |
 //! | 8 | `cli` | the command line |
 
 pub mod labels;
@@ -41,6 +41,8 @@ pub mod heads;
 pub mod metrics;
 pub mod scope;
 
+#[cfg(feature = "cache")]
+pub mod cache;
 pub mod report;
 pub mod views;
 
@@ -54,6 +56,7 @@ pub mod train;
 pub mod bundle;
 pub mod curation;
 pub mod study;
+pub mod tune;
 
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -163,15 +163,15 @@ fn every_calibration_is_saved_and_opened() {
 }
 
 #[test]
-fn broken_calibrations_are_refused() {
-    let opened = |calibration: Value| {
+fn broken_calibrations_and_weights_are_refused() {
+    let opened = |key: &str, value: Value| {
         let folder = copy();
         let path = folder.path().join("manifest.json");
         let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        manifest["calibration"] = calibration;
+        manifest[key] = value;
         fs::write(&path, manifest.to_string()).unwrap();
         reseal(folder.path());
-        let error = Classifier::open(folder.path()).err().expect("broken calibrations do not open");
+        let error = Classifier::open(folder.path()).err().expect("broken values do not open");
         let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
         causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
     };
@@ -190,9 +190,11 @@ fn broken_calibrations_are_refused() {
         (isotonic(json!([[[0, 1], [1, 0]], []])), "knots of label number 0"),
         (isotonic(json!([[[0, 1], [1, 1e300]], []])), "knots of label number 0"),
     ] {
-        let message = opened(calibration);
+        let message = opened("calibration", calibration);
         assert!(message.contains(expected), "{message}, expected {expected}");
     }
+    let message = opened("title_weight", json!(1.5));
+    assert!(message.contains("`title_weight` is 1.5, expected a number from 0 to 1"), "{message}");
 }
 
 #[test]

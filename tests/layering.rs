@@ -12,10 +12,10 @@ const ROWS: [&[&str]; 8] = [
     &["labels", "progress", "rng"],
     &["data", "text", "kernels"],
     &["encoder", "heads", "calibration", "metrics", "scope"],
-    &["report", "views"],
+    &["cache", "report", "views"],
     &["pipeline"],
     &["evidence_report", "explain", "throughput", "train"],
-    &["bundle", "curation", "study"],
+    &["bundle", "curation", "study", "tune"],
     &["cli"],
 ];
 
@@ -34,7 +34,7 @@ const RIM: [Rim; 11] = [
     Rim {
         what: "files",
         uses: |used| used.starts(&["std", "fs"]) || used.starts(&["tempfile"]) || used.has("fs"),
-        places: &["data", "encoder/source", "encoder/weights", "encoder/config", "bundle/store", "cli"],
+        places: &["cache", "data", "encoder/source", "encoder/weights", "encoder/config", "bundle/store", "cli"],
     },
     Rim {
         what: "the network",
@@ -52,7 +52,11 @@ const RIM: [Rim; 11] = [
         places: &["cli"],
     },
     Rim { what: "standard output", uses: |used| used.has("stdout") || used.has("stderr"), places: &["cli"] },
-    Rim { what: "unsafe code", uses: |used| used.is_one_of(&["unsafe"]), places: &["kernels", "encoder/weights/map"] },
+    Rim {
+        what: "unsafe code",
+        uses: |used| used.is_one_of(&["unsafe"]),
+        places: &["kernels", "encoder/weights/map", "cache/map"],
+    },
     Rim { what: "candle", uses: |used| used.path[0].starts_with("candle_"), places: &["encoder/candle"] },
     Rim {
         what: "crates of the terminal",

@@ -46,6 +46,9 @@ pub struct Manifest {
     pub encoder: EncoderReference,
     pub windows: WindowSettings,
     pub window_pooling: WindowPooling,
+    /// Share of the title's own embedding, where it has one; from version 4 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title_weight: Option<f64>,
     /// The views by name, in the order of the stack, from version 3 on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub views: Vec<ViewKind>,
@@ -179,6 +182,8 @@ pub enum ManifestError {
     Thresholds { task: Task, is_there: bool },
     #[error("the head takes {head} columns, the encoder gives {encoder}")]
     HiddenSize { head: usize, encoder: usize },
+    #[error("`title_weight` is {found}, expected a number from 0 to 1")]
+    TitleWeight { found: f64 },
     #[error("`stack` is for {found} views, expected {expected}")]
     NViews { expected: usize, found: usize },
     #[error("`moments` are of {found} views, expected {expected}")]
@@ -215,6 +220,7 @@ impl Manifest {
         let format_version = match views[..] {
             _ if topics.contract.is_some() || classifier.scope.is_some() => FORMAT_VERSION,
             _ if is_new(&topics.calibration) || topics.stack.calibrations().iter().any(is_new) => FORMAT_VERSION,
+            _ if classifier.settings.title_weight.is_some() => FORMAT_VERSION,
             _ if classifier.neighbours.is_some() || !topics.moments.is_empty() => VIEWS_VERSION,
             [ViewKind::Document] => ONE_VIEW_VERSION,
             [ViewKind::Document, ViewKind::Words] => WORDS_VERSION,
@@ -233,6 +239,7 @@ impl Manifest {
             encoder: record.encoder.clone(),
             windows: classifier.settings.windows.clone(),
             window_pooling: classifier.settings.window_pooling,
+            title_weight: classifier.settings.title_weight,
             views: if format_version >= VIEWS_VERSION { views } else { Vec::new() },
             passages: classifier.settings.passages.clone(),
             neighbours: classifier.neighbours.is_some(),
@@ -266,6 +273,9 @@ impl Manifest {
             return Err(ManifestError::HiddenSize { head: self.head.hidden_size, encoder: self.encoder.hidden_size });
         }
         self.check_length("`training.data.support`", self.training.data.support.len())?;
+        if let Some(found) = self.title_weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
+            return Err(ManifestError::TitleWeight { found });
+        }
         let calibration = self.live(&self.calibration)?;
         let thresholds = match (&self.thresholds, self.task) {
             (Some(values), Task::Multi) => {

@@ -261,6 +261,7 @@ impl Classifier {
             settings: EmbedSettings {
                 windows: manifest.windows,
                 window_pooling: manifest.window_pooling,
+                title_weight: manifest.title_weight,
                 passages: manifest.passages,
                 batch_tokens: options.batch_tokens,
             },

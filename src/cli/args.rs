@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use super::embedding_cache::USUAL;
 use super::progress::ProgressMode;
 use super::session::executor;
 use crate::data::{Columns, Format, OnError, Quoting, ReadOptions};
@@ -112,6 +113,10 @@ pub struct RunArgs {
     /// Seed of everything random [default: 0]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Keep embeddings on disk and use those that are there; `topicwire cache` shows and empties it [alone: $TOPICWIRE_CACHE, else
+    /// topicwire/embeddings in the user's caches]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = USUAL)]
+    pub cache: Option<PathBuf>,
     /// Never use the network
     #[arg(long)]
     pub offline: bool,
@@ -185,6 +190,9 @@ pub struct WindowArgs {
     /// How an article's windows become one embedding [default: mean]
     #[arg(long, value_enum, value_name = "mean|max|first", hide_possible_values = true)]
     pub window_pooling: Option<WindowPoolingArg>,
+    /// Share of the title's own embedding in that of an article with a title, 0 to 1; costs a pass of the titles [default: 0]
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub title_weight: Option<f64>,
     /// Text to put before every article [default: the encoder's own prompt]
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
@@ -207,6 +215,16 @@ pub enum WindowPoolingArg {
     First,
 }
 
+impl From<WindowPooling> for WindowPoolingArg {
+    fn from(pooling: WindowPooling) -> Self {
+        match pooling {
+            WindowPooling::Mean => Self::Mean,
+            WindowPooling::Max => Self::Max,
+            WindowPooling::First => Self::First,
+        }
+    }
+}
+
 impl WindowArgs {
     /// The settings of the pipeline.
     pub fn embed_settings(&self, run: &RunArgs) -> EmbedSettings {
@@ -223,6 +241,7 @@ impl WindowArgs {
                 WindowPoolingArg::Max => WindowPooling::Max,
                 WindowPoolingArg::First => WindowPooling::First,
             },
+            title_weight: self.title_weight,
             passages: None,
             batch_tokens: run.batch_tokens.map(|n| n as usize),
         }

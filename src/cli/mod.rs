@@ -6,6 +6,7 @@ mod commands;
 mod compared;
 mod config;
 mod contract_text;
+mod embedding_cache;
 mod exit;
 mod explain_text;
 mod hints;
@@ -25,7 +26,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{bench, check, completions, embed, encoder, evaluate, explain, inspect, predict, split, study, train};
+#[cfg(feature = "cache")]
+use commands::cache;
+use commands::{
+    bench, check, completions, embed, encoder, evaluate, explain, inspect, predict, split, study, train, tune,
+};
 use exit::Outcome;
 
 /// Exit statuses, as every `--help` shows them.
@@ -46,6 +51,7 @@ struct Cli {
 enum Command {
     Check(check::CheckCommand),
     Train(train::TrainCommand),
+    Tune(Box<tune::TuneCommand>),
     Evaluate(evaluate::EvaluateCommand),
     Predict(predict::PredictCommand),
     Explain(explain::ExplainCommand),
@@ -55,6 +61,9 @@ enum Command {
     #[command(subcommand)]
     Study(study::StudyCommand),
     Inspect(inspect::InspectCommand),
+    #[cfg(feature = "cache")]
+    #[command(subcommand)]
+    Cache(cache::CacheCommand),
     #[command(subcommand)]
     Encoder(encoder::EncoderCommand),
     Completions(completions::CompletionsCommand),
@@ -78,6 +87,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Check(command) => command.run(),
         Command::Train(command) => command.run(),
+        Command::Tune(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Explain(command) => command.run(),
@@ -86,6 +96,8 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Split(command) => command.run(),
         Command::Study(command) => command.run(),
         Command::Inspect(command) => command.run(),
+        #[cfg(feature = "cache")]
+        Command::Cache(command) => command.run(),
         Command::Encoder(command) => command.run(),
         Command::Completions(command) => command.run(&mut Cli::command()),
     }

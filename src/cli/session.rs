@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context;
 
 use super::args::{DataArgs, DeviceArg, RunArgs};
+use super::embedding_cache;
 use super::exit::{Interrupted, Outcome};
 use super::printer::counted;
 use super::progress::{InputMeter, StderrProgress};
@@ -15,6 +16,7 @@ use crate::data::{
 };
 use crate::encoder::candle::DeviceChoice;
 use crate::encoder::source::{EncoderId, SourceOptions};
+use crate::encoder::store::EmbeddingStore;
 use crate::encoder::{Encoder, EncoderError, EncoderSettings, ExecutorChoice};
 use crate::progress::Progress;
 
@@ -59,13 +61,16 @@ impl Session {
     /// Loads an encoder.
     pub fn open_encoder(&self, name: &str, run: &RunArgs, settings: &EncoderSettings) -> anyhow::Result<Encoder> {
         let id: EncoderId = name.parse()?;
-        let encoder = match Encoder::open_with(&id, &source_options(run.offline), settings, &*self.progress) {
+        let mut encoder = match Encoder::open_with(&id, &source_options(run.offline), settings, &*self.progress) {
             Ok(encoder) => encoder,
             // Names the encoder already.
             Err(error @ (EncoderError::Source(_) | EncoderError::Interrupted)) => return Err(error.into()),
             Err(error) => return Err(error).with_context(|| format!("cannot load the encoder `{name}`")),
         };
         self.tell_encoder(&encoder);
+        if let Some(store) = open_store(run)? {
+            encoder.set_store(store);
+        }
         Ok(encoder)
     }
 
@@ -192,6 +197,12 @@ impl Rejected {
             }
         }
     }
+}
+
+/// Where embeddings are kept, if they are.
+pub fn open_store(run: &RunArgs) -> anyhow::Result<Option<Arc<dyn EmbeddingStore>>> {
+    let given = run.cache.as_deref();
+    given.map(|given| embedding_cache::open(&embedding_cache::folder(Some(given))?)).transpose()
 }
 
 /// Where encoders are looked for. The only place that reads the environment for it.

@@ -10,9 +10,11 @@ pub mod pooling;
 pub mod source;
 pub mod spans;
 pub mod static_words;
+pub mod store;
 pub mod weights;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,7 @@ use open::EncoderReference;
 use pooling::{PoolingMode, TailStep};
 use source::SourceError;
 use static_words::StaticWords;
+use store::EmbeddingStore;
 use weights::{Checkpoint, WeightsError};
 
 /// Runs the transformer: token ids to the last layer's hidden states.
@@ -185,6 +188,12 @@ pub enum EncoderError {
     PromptNotPooled,
     #[error("{0}")]
     Source(#[from] SourceError),
+    #[error("cannot read the files of the encoder in {} again", .folder.display())]
+    Fingerprint {
+        folder: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("{0}")]
     Isa(#[from] IsaError),
     #[error("interrupted")]
@@ -246,6 +255,9 @@ pub struct Encoder {
     network: Network,
     info: EncoderInfo,
     reference: Option<EncoderReference>,
+    folder: PathBuf,
+    fingerprint: OnceLock<String>,
+    store: Option<Arc<dyn EmbeddingStore>>,
 }
 
 impl Encoder {
@@ -255,10 +267,39 @@ impl Encoder {
     /// A file is missing or malformed, or asks for something that is not supported; the message names it.
     pub fn from_folder(folder: &Path, settings: &EncoderSettings) -> Result<Self, EncoderError> {
         let config = FolderConfig::read(folder)?;
-        match settings.depth {
+        let encoder = match settings.depth {
             Depth::Full => Self::transformer(config, settings),
             Depth::Static => Self::static_words(config, settings),
+        };
+        Ok(Self { folder: folder.to_owned(), ..encoder? })
+    }
+
+    fn new(tokenizer: TextTokenizer, network: Network, info: EncoderInfo) -> Self {
+        let (reference, store) = (None, None);
+        Self { tokenizer, network, info, reference, folder: PathBuf::new(), fingerprint: OnceLock::new(), store }
+    }
+
+    /// Takes embeddings of articles from a store where it has them, and puts there what it has not.
+    pub fn set_store(&mut self, store: Arc<dyn EmbeddingStore>) {
+        self.store = Some(store);
+    }
+
+    /// Where embeddings are kept, if anywhere.
+    pub fn store(&self) -> Option<&dyn EmbeddingStore> {
+        self.store.as_deref()
+    }
+
+    /// SHA-256 over all files of the encoder, computed once.
+    ///
+    /// # Errors
+    /// A file that cannot be read any more.
+    pub fn fingerprint(&self) -> Result<String, EncoderError> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known.clone());
         }
+        let found = source::fingerprint::fingerprint(&self.folder)
+            .map_err(|source| EncoderError::Fingerprint { folder: self.folder.clone(), source })?;
+        Ok(self.fingerprint.get_or_init(|| found).clone())
     }
 
     fn transformer(config: FolderConfig, settings: &EncoderSettings) -> Result<Self, EncoderError> {
@@ -327,7 +368,7 @@ impl Encoder {
             operations,
             warnings,
         };
-        Ok(Self { tokenizer, network: Network::Transformer { executor, tail }, info, reference: None })
+        Ok(Self::new(tokenizer, Network::Transformer { executor, tail }, info))
     }
 
     /// Width of an embedding.

@@ -206,7 +206,7 @@ impl Encoder {
             operations: OperationCount::NONE,
             warnings,
         };
-        Ok(Self { tokenizer, network: Network::Static(words), info, reference: None })
+        Ok(Self::new(tokenizer, Network::Static(words), info))
     }
 }
 

@@ -12,6 +12,8 @@ pub mod embed;
 pub mod evidence;
 pub mod neighbours;
 pub mod review;
+mod stored;
+mod titles;
 pub mod topics;
 
 use std::sync::Arc;
@@ -68,6 +70,8 @@ pub enum PipelineError {
     NoScope,
     #[error("cannot tell what is unlike the training articles")]
     Scope(#[from] ScopeError),
+    #[error("the weight of titles is {found}, expected a number from 0 to 1")]
+    TitleWeight { found: f64 },
     #[error("interrupted")]
     Interrupted,
     /// The receiver of the results failed; the work stopped there.

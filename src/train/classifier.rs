@@ -341,7 +341,7 @@ where
 }
 
 /// Embeds what the labels mean.
-fn describe(encoder: &Encoder, labels: &LabelSet) -> Result<DescriptionsHead, TrainError> {
+pub(crate) fn describe(encoder: &Encoder, labels: &LabelSet) -> Result<DescriptionsHead, TrainError> {
     let (ids, texts): (Vec<usize>, Vec<String>) = descriptions::texts(labels).into_iter().unzip();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     Ok(DescriptionsHead::new(encoder.encode(&texts)?, ids, labels.len())?)

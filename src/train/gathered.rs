@@ -12,17 +12,17 @@ use ndarray::ArrayView2;
 
 /// Labelled articles as views see them.
 #[derive(Default)]
-pub(super) struct Gathered {
+pub(crate) struct Gathered {
     keeps_texts: bool,
     paragraph_labels: Option<String>,
     metadata_columns: Vec<String>,
     /// Of those columns, for every article.
-    pub(super) metadata: Vec<Values>,
+    pub(crate) metadata: Vec<Values>,
     rows: Vec<f32>,
     /// Ids and labels.
-    pub(super) known: Vec<(String, Option<Vec<String>>)>,
+    pub(crate) known: Vec<(String, Option<Vec<String>>)>,
     titles: Vec<Option<String>>,
-    pub(super) texts: Vec<String>,
+    pub(crate) texts: Vec<String>,
     passage_rows: Vec<f32>,
     offsets: Vec<usize>,
     /// Labels of each passage as they were read.
@@ -31,7 +31,7 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// `paragraph_labels`: the column with labels of paragraphs.
-    pub(super) fn new(keeps_texts: bool, paragraph_labels: Option<String>, metadata_columns: Vec<String>) -> Self {
+    pub(crate) fn new(keeps_texts: bool, paragraph_labels: Option<String>, metadata_columns: Vec<String>) -> Self {
         Self { keeps_texts, paragraph_labels, metadata_columns, ..Self::default() }
     }
 
@@ -39,7 +39,7 @@ impl Gathered {
     ///
     /// # Errors
     /// [`TrainError::ParagraphLabels`].
-    pub(super) fn add(&mut self, chunk: EmbeddedChunk) -> Result<(), TrainError> {
+    pub(crate) fn add(&mut self, chunk: EmbeddedChunk) -> Result<(), TrainError> {
         self.rows.extend(chunk.embeddings.iter());
         if self.keeps_texts {
             self.texts.extend(chunk.articles.iter().map(|article| titled(article).joined().into_owned()));
@@ -71,12 +71,12 @@ impl Gathered {
     ///
     /// # Panics
     /// When the articles' embeddings have another width.
-    pub(super) fn embeddings(&self, hidden_size: usize) -> ArrayView2<'_, f32> {
+    pub(crate) fn embeddings(&self, hidden_size: usize) -> ArrayView2<'_, f32> {
         ArrayView2::from_shape((self.known.len(), hidden_size), &self.rows).expect("every article has one embedding")
     }
 
     /// What may be kept of the articles.
-    pub(super) fn articles(&self) -> Vec<KnownArticle> {
+    pub(crate) fn articles(&self) -> Vec<KnownArticle> {
         let known = self.known.iter().zip(&self.titles);
         known
             .map(|((id, labels), title)| KnownArticle {
@@ -88,7 +88,7 @@ impl Gathered {
     }
 
     /// The passages, where they were embedded.
-    pub(super) fn bags(&self, hidden_size: usize) -> Option<Bags<'_>> {
+    pub(crate) fn bags(&self, hidden_size: usize) -> Option<Bags<'_>> {
         let shape = (self.passage_labels.len(), hidden_size);
         (!self.offsets.is_empty()).then(|| Bags {
             passages: ArrayView2::from_shape(shape, &self.passage_rows).expect("every passage has one embedding"),
@@ -100,7 +100,7 @@ impl Gathered {
     ///
     /// # Errors
     /// [`TrainError::ParagraphLabel`]: a label that is not in the set.
-    pub(super) fn passage_targets(&self, labels: &LabelSet) -> Result<Option<PassageTargets>, TrainError> {
+    pub(crate) fn passage_targets(&self, labels: &LabelSet) -> Result<Option<PassageTargets>, TrainError> {
         if self.passage_labels.iter().all(Option::is_none) {
             return Ok(None);
         }

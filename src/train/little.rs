@@ -35,7 +35,7 @@ pub enum FewChoice {
 
 impl FewChoice {
     /// Whether these articles are few, `has_more` if labels were described or there are unlabelled articles. None at all are always few.
-    pub(super) fn is_few(self, targets: &Targets, n_labels: usize, has_more: bool) -> bool {
+    pub(crate) fn is_few(self, targets: &Targets, n_labels: usize, has_more: bool) -> bool {
         let limit = match targets.task() {
             Task::Single => FEW_PER_LABEL,
             Task::Multi => FEW_PER_LABEL_OF_SEVERAL,

@@ -13,7 +13,7 @@ pub mod few;
 pub mod fit_head;
 pub mod fit_views;
 pub mod folds;
-mod gathered;
+pub(crate) mod gathered;
 pub mod little;
 
 use thiserror::Error;

@@ -8,6 +8,8 @@ mod support;
 #[cfg(target_os = "linux")]
 mod bad_input;
 mod bench;
+#[cfg(feature = "cache")]
+mod cache;
 mod check;
 mod commands;
 mod config;
@@ -23,4 +25,6 @@ mod report;
 mod signals;
 mod split;
 mod study;
+#[cfg(feature = "cache")]
+mod tune;
 mod views;

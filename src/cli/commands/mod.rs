@@ -1,6 +1,8 @@
 //! One file for each command: its flags, and a `run` that calls the library.
 
 pub mod bench;
+#[cfg(feature = "cache")]
+pub mod cache;
 pub mod check;
 pub mod completions;
 pub mod embed;
@@ -12,3 +14,4 @@ pub mod predict;
 pub mod split;
 pub mod study;
 pub mod train;
+pub mod tune;

@@ -1,6 +1,7 @@
 //! `topicwire predict`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
@@ -15,7 +16,7 @@ use crate::cli::config;
 use crate::cli::exit::Outcome;
 use crate::cli::output::{PredictionFormat, PredictionRow, Target, prediction_writer, with_review};
 use crate::cli::progress::StderrProgress;
-use crate::cli::session::{Session, executor, source_options};
+use crate::cli::session::{Session, executor, open_store, source_options};
 use crate::data::{Article, LABEL_SEPARATOR};
 use crate::pipeline::adapt::AdaptedBatch;
 use crate::pipeline::{Classifier, PipelineError, Prediction};
@@ -192,6 +193,9 @@ pub fn open_classifier(
     };
     let mut classifier = Classifier::open_with(model, &options, &*session.progress)?;
     session.tell_encoder(&classifier.encoder);
+    if let Some(store) = open_store(run)? {
+        Arc::get_mut(&mut classifier.encoder).expect("nobody else has it yet").set_store(store);
+    }
     if let Some(asked) = run.precision {
         let own = classifier.record.encoder.precision;
         anyhow::ensure!(

@@ -15,11 +15,11 @@ use crate::cli::contract_text;
 use crate::cli::exit::Outcome;
 use crate::cli::printer;
 use crate::cli::progress::StderrProgress;
-use crate::cli::session::{DEFAULT_ENCODER, REJECTS_FILE, Session};
+use crate::cli::session::{DEFAULT_ENCODER, MeteredRows, REJECTS_FILE, Rejected, Session};
 use crate::data::{
     Article, CorrectionCounts, CorrectionLog, Corrections, DataError, DuplicateIds, check_labels, read_label_file,
 };
-use crate::encoder::{Depth, EncoderSettings};
+use crate::encoder::{Depth, Encoder, EncoderSettings};
 use crate::heads::logistic::ClassWeight;
 use crate::labels::Task;
 use crate::pipeline::{Classifier, EmbedSettings, PassageEncoding, PassageUse};
@@ -52,13 +52,13 @@ pub struct TrainCommand {
 pub struct TrainFlags {
     #[command(flatten)]
     #[serde(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     /// Folder to save the model in
     #[arg(short, long, value_name = "MODEL", help_heading = "Output")]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
     /// Replace the model that is there
     #[arg(long, help_heading = "Output")]
-    overwrite: bool,
+    pub(super) overwrite: bool,
     /// JSON list of {"label", "description", "examples", "keywords", "patterns"}, only the first needed: the labels, their order,
     /// what they mean and what hints at them; without DATA nothing else is learned from
     #[arg(long, value_name = "FILE", help_heading = "Head")]
@@ -124,7 +124,7 @@ pub struct TrainFlags {
     views: Vec<ViewArg>,
     /// Articles without labels, to learn from where labelled ones are few; may be repeated
     #[arg(long, value_name = "DATA", help_heading = "Few labelled articles")]
-    unlabelled: Vec<String>,
+    pub(super) unlabelled: Vec<String>,
     /// Whether to go by what labels mean and by unlabelled articles: auto does where either is given and a label has fewer
     /// than 16 labelled articles on average, 8 where articles have several labels [default: auto]
     #[arg(
@@ -159,7 +159,7 @@ pub struct TrainFlags {
     windows: WindowArgs,
     #[command(flatten)]
     #[serde(flatten)]
-    run: RunArgs,
+    pub(super) run: RunArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -171,6 +171,19 @@ enum ViewArg {
     Descriptions,
     Rules,
     Metadata,
+}
+
+impl From<ViewKind> for ViewArg {
+    fn from(view: ViewKind) -> Self {
+        match view {
+            ViewKind::Document => Self::Document,
+            ViewKind::Passages => Self::Passages,
+            ViewKind::Words => Self::Words,
+            ViewKind::Descriptions => Self::Descriptions,
+            ViewKind::Rules => Self::Rules,
+            ViewKind::Metadata => Self::Metadata,
+        }
+    }
 }
 
 impl From<ViewArg> for ViewKind {
@@ -267,8 +280,85 @@ enum CalibrationArg {
     Beta,
 }
 
+impl From<CalibrationChoice> for CalibrationArg {
+    fn from(choice: CalibrationChoice) -> Self {
+        match choice {
+            CalibrationChoice::Auto => Self::Auto,
+            CalibrationChoice::None => Self::None,
+            CalibrationChoice::Temperature => Self::Temperature,
+            CalibrationChoice::Platt => Self::Platt,
+            CalibrationChoice::Isotonic => Self::Isotonic,
+            CalibrationChoice::Beta => Self::Beta,
+        }
+    }
+}
+
 impl TrainFlags {
-    fn settings(&self) -> anyhow::Result<TrainSettings> {
+    /// The precision that the profile means, unless one is given.
+    pub(super) fn settle_precision(&mut self) {
+        if let Some(profile) = self.profile {
+            self.run.precision.get_or_insert(profile.precision());
+        }
+    }
+
+    /// Opens the labelled articles; every row needs known labels and an id of its own.
+    pub(super) fn open_labelled(
+        &self,
+        session: &Session,
+        settings: &TrainSettings,
+    ) -> anyhow::Result<(MeteredRows, Rejected)> {
+        let mut ids = DuplicateIds::default();
+        let mut known = settings.labels.clone().map(check_labels);
+        session.open_input(&self.data, |articles| {
+            articles.check(move |article, place| {
+                ids.check(article, place)?;
+                match &mut known {
+                    Some(check) => check(article, place),
+                    None if article.labels.is_none() => Err(crate::data::RowProblem::Unlabelled),
+                    None => Ok(()),
+                }
+            })
+        })
+    }
+
+    /// Loads the encoder.
+    pub(super) fn open_encoder(&self, session: &Session) -> anyhow::Result<Encoder> {
+        let name = self.run.encoder.as_deref().unwrap_or(DEFAULT_ENCODER);
+        let settings = EncoderSettings {
+            depth: if self.profile == Some(ProfileArg::Static) { Depth::Static } else { Depth::Full },
+            ..self.windows.encoder_settings(&self.run)
+        };
+        session.open_encoder(name, &self.run, &settings)
+    }
+
+    /// Flags that say these settings where they differ from `given`: those that a search changes.
+    pub(super) fn with_found(&self, found: &TrainSettings, given: &TrainSettings) -> Self {
+        let mut flags = self.clone();
+        if found.embed.title_weight != given.embed.title_weight {
+            flags.windows.title_weight = found.embed.title_weight;
+        }
+        if found.embed.window_pooling != given.embed.window_pooling {
+            flags.windows.window_pooling = Some(found.embed.window_pooling.into());
+        }
+        if found.head.views != given.head.views {
+            flags.views = found.head.views.iter().map(|&view| view.into()).collect();
+        }
+        if found.head.strengths != given.head.strengths {
+            flags.strengths = found.head.strengths.clone();
+        }
+        if found.head.class_weight != given.head.class_weight {
+            flags.class_weight = Some(match found.head.class_weight {
+                ClassWeight::Balanced => ClassWeightArg::Balanced,
+                _ => ClassWeightArg::None,
+            });
+        }
+        if found.head.calibration != given.head.calibration {
+            flags.calibration = Some(found.head.calibration.into());
+        }
+        flags
+    }
+
+    pub(super) fn settings(&self) -> anyhow::Result<TrainSettings> {
         let mut head = HeadSettings { seed: self.run.seed.unwrap_or_default(), ..HeadSettings::default() };
         if let Some(aim) = &self.aim {
             head.aim = aim.parse::<Aim>().context("cannot read --aim")?;
@@ -380,9 +470,7 @@ impl TrainFlags {
 impl TrainCommand {
     pub fn run(self) -> anyhow::Result<Outcome> {
         let mut flags = config::layer_run(&self.flags, |flags| &mut flags.run, "train")?;
-        if let Some(profile) = flags.profile {
-            flags.run.precision.get_or_insert(profile.precision());
-        }
+        flags.settle_precision();
         let mut settings = flags.settings()?;
         settings.head.clone().check().context("the settings make no sense")?;
         let settings_to_keep = reproducing(&flags)?;
@@ -409,8 +497,6 @@ impl TrainCommand {
                 articles.check(move |article, place| ids.check(article, place))
             })?),
         };
-        let mut ids = DuplicateIds::default();
-        let mut known = settings.labels.clone().map(check_labels);
         let unlabelled = match flags.unlabelled.is_empty() {
             true => None,
             false => {
@@ -418,20 +504,7 @@ impl TrainCommand {
                 Some(session.open_input(&data, |articles| articles)?)
             }
         };
-        let labelled = if settings.zero_shot {
-            None
-        } else {
-            Some(session.open_input(&flags.data, |articles| {
-                articles.check(move |article, place| {
-                    ids.check(article, place)?;
-                    match &mut known {
-                        Some(check) => check(article, place),
-                        None if article.labels.is_none() => Err(crate::data::RowProblem::Unlabelled),
-                        None => Ok(()),
-                    }
-                })
-            })?)
-        };
+        let labelled = if settings.zero_shot { None } else { Some(flags.open_labelled(&session, &settings)?) };
         let (rows, rejected) = labelled.unzip();
         let (rows, log) = match (corrections, rows) {
             (Some(corrections), Some(rows)) => {
@@ -441,12 +514,7 @@ impl TrainCommand {
             (_, rows) => (rows.map(|rows| Box::new(rows) as Rows), None),
         };
         let (more, more_rejected) = unlabelled.unzip();
-        let encoder_name = flags.run.encoder.as_deref().unwrap_or(DEFAULT_ENCODER);
-        let encoder_settings = EncoderSettings {
-            depth: if flags.profile == Some(ProfileArg::Static) { Depth::Static } else { Depth::Full },
-            ..flags.windows.encoder_settings(&flags.run)
-        };
-        let encoder = session.open_encoder(encoder_name, &flags.run, &encoder_settings)?;
+        let encoder = flags.open_encoder(&session)?;
 
         let progress = &*session.progress;
         let (mut classifier, timings) = session.install(|| {
@@ -557,9 +625,11 @@ pub fn say_long(progress: &StderrProgress, counts: &crate::pipeline::EmbedCounts
 }
 
 /// What a run.toml needs to make the same model: no places of outputs, nothing that changes no result.
-fn reproducing(flags: &TrainFlags) -> Result<serde_json::Map<String, serde_json::Value>, config::ConfigFileError> {
-    const WITHOUT_EFFECT: [&str; 7] =
-        ["output", "overwrite", "rejects", "threads", "offline", "progress", "batch-tokens"];
+pub(super) fn reproducing(
+    flags: &TrainFlags,
+) -> Result<serde_json::Map<String, serde_json::Value>, config::ConfigFileError> {
+    const WITHOUT_EFFECT: [&str; 8] =
+        ["output", "overwrite", "rejects", "threads", "cache", "offline", "progress", "batch-tokens"];
     let mut settings = config::given(flags)?;
     settings.retain(|key, _| !WITHOUT_EFFECT.contains(&key.as_str()));
     Ok(settings)

@@ -6,6 +6,7 @@
 mod cache;
 #[cfg(feature = "hub")]
 mod download;
+pub(super) mod fingerprint;
 mod folder;
 mod hub;
 mod registry;
