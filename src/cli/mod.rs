@@ -20,6 +20,7 @@ mod session;
 mod split_files;
 mod study_text;
 mod terminal;
+mod train_flags;
 mod wrapped;
 
 use std::process::ExitCode;

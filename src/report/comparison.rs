@@ -297,7 +297,10 @@ mod tests {
 
     /// Right but for every `period`-th article.
     fn decisions(period: usize, offset: usize) -> Array2<bool> {
-        Array2::from_shape_fn((N, 3), |(i, k)| if (i + offset) % period == 0 { k == (i + 1) % 3 } else { k == i % 3 })
+        Array2::from_shape_fn(
+            (N, 3),
+            |(i, k)| if (i + offset).is_multiple_of(period) { k == (i + 1) % 3 } else { k == i % 3 },
+        )
     }
 
     fn compare(a: &Array2<bool>, b: &Array2<bool>) -> Comparison {

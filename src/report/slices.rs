@@ -421,7 +421,7 @@ mod tests {
             .collect();
         let targets = Targets::Single(vec![LabelId(0); rows.len()]);
         let decisions = Array2::from_shape_fn((rows.len(), 2), |(i, k)| rows[i].1 == (k == 0));
-        let probabilities = decisions.mapv(|decided| f64::from(decided));
+        let probabilities = decisions.mapv(f64::from);
         let values: Vec<String> = rows.iter().map(|(value, _)| value.clone()).collect();
         let input = EvaluationInput {
             labels: &labels,

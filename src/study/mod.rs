@@ -44,7 +44,7 @@ pub enum StudyError {
     Fit {
         n_train: usize,
         #[source]
-        source: TrainError,
+        source: Box<TrainError>,
     },
     #[error("cannot score the predictions")]
     Metric(#[from] MetricError),
@@ -130,7 +130,7 @@ pub fn fit_and_judge(
 ) -> Result<Judged, StudyError> {
     let failed = |source| match source {
         TrainError::Interrupted => StudyError::Interrupted,
-        source => StudyError::Fit { n_train: train.len(), source },
+        source => StudyError::Fit { n_train: train.len(), source: Box::new(source) },
     };
     let checked = settings.clone().check().map_err(failed)?;
     let select = |rows: &[usize]| (pool.embeddings.select(Axis(0), rows), pool.texts_of(rows));

@@ -10,13 +10,14 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::train::{TrainFlags, reproducing};
+use super::train::reproducing;
 use crate::cli::args::DataArgs;
 use crate::cli::embedding_cache;
 use crate::cli::exit::Outcome;
 use crate::cli::output::{Compression, OutputFile, Target};
 use crate::cli::printer::{self, Table, counted};
 use crate::cli::session::{Rejected, Session};
+use crate::cli::train_flags::TrainFlags;
 use crate::cli::{config, progress};
 use crate::data::{Article, DataError, collect_targets};
 use crate::encoder::Encoder;
