@@ -1,9 +1,9 @@
 //! Which calibration: the usual one unless another has a clearly smaller held-out log-loss, then the simplest of those that are about as good.
 //!
 //! Log-loss, not calibration error: it is proper, so that it also pays for telling articles apart, and it needs no bins. Usual is temperature for
-//! `single`, Platt's lines for `multi`. Test log-loss against always taking the usual one, in per cent, mean and worst of fourteen draws of
+//! `single`, Platt's lines for `multi`. Test log-loss against always taking the usual one, in per cent, mean and worst of fifteen draws of
 //! 300, 1,000 and 3,000 articles (all-MiniLM-L6-v2; AG News, TREC, SST-5, BANKING77, NLU++ banking, diplomacy; 6 to 12 repeats each), by the
-//! standard errors that make a gain clear:
+//! standard errors that make a gain clear, for embeddings alone and before a gain of 1 % was asked for:
 //!
 //! | rule | 0 | ½ | 1 | 2 |
 //! |---|---:|---:|---:|---:|
@@ -22,6 +22,10 @@ use crate::labels::{Targets, Task};
 /// Standard errors by which the best must beat a simpler one. The errors are of the difference between the two, article by article, which is much
 /// smaller than that of either.
 const N_STANDARD_ERRORS: f64 = 1.0;
+
+/// Share of the log-loss that another than the usual one must bring. On diplomacy, with all views stacked, beta was clearly better on held-out
+/// articles, by 0.7 %, and 5 % worse on the test part: held-out logits are of smaller heads than the final one.
+const MIN_GAIN: f64 = 0.01;
 
 /// A kind of calibration, from the simplest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -113,8 +117,9 @@ impl CalibrationSearch {
             .collect();
         let least = mean(&best.1);
         let near = |tried: &&Tried| tried.log_loss <= least + N_STANDARD_ERRORS * tried.distance_error;
-        let is_usual = |tried: &&Tried| tried.method == usual;
-        let chosen = tried.iter().filter(is_usual).chain(&tried).find(near).unwrap_or(&tried[0]).method;
+        let hardly_better = |tried: &&Tried| least >= (1.0 - MIN_GAIN) * tried.log_loss;
+        let stays = |tried: &&Tried| tried.method == usual && (near(tried) || hardly_better(tried));
+        let chosen = tried.iter().find(stays).or_else(|| tried.iter().find(near)).unwrap_or(&tried[0]).method;
         Self { chosen, tried }
     }
 }
@@ -219,6 +224,11 @@ mod tests {
         for (gain, expected) in [(0.039, Method::Platt), (0.042, Method::None)] {
             let search =
                 choose(&[(Method::None, shifted(0.0)), (Method::Platt, noisy(gain)), (Method::Beta, shifted(0.0))]);
+            assert_eq!(search.chosen, expected, "{search:?}");
+        }
+        // Nor for a gain that is clear and next to nothing.
+        for (gain, expected) in [(0.004, Method::Platt), (0.006, Method::Beta)] {
+            let search = choose(&[(Method::Platt, shifted(gain)), (Method::Beta, shifted(0.0))]);
             assert_eq!(search.chosen, expected, "{search:?}");
         }
         assert_eq!(choose(&[(Method::None, vec![])]).chosen, Method::None);

@@ -5,6 +5,7 @@ use crate::labels::Task;
 use crate::report::errors::ErrorCase;
 use crate::report::extras::ReportExtras;
 use crate::report::figures::Figures;
+use crate::report::slices::Slice;
 use crate::report::{EvaluationReport, LabelReport};
 
 /// Labels named as the weakest.
@@ -59,7 +60,9 @@ fn most_frequent_mistake(report: &EvaluationReport) -> Option<String> {
 }
 
 fn worst_slice(extras: &ReportExtras<'_>) -> Option<String> {
-    let slices = extras.slices.iter().filter_map(|table| Some((table, table.slices.first()?)));
+    // Without an interval there are too few articles to judge by.
+    let told = |slice: &&Slice| slice.estimate.interval.is_some();
+    let slices = extras.slices.iter().filter_map(|table| Some((table, table.slices.first().filter(told)?)));
     let worst = slices.filter_map(|(table, slice)| Some((table, slice, slice.estimate.value?)));
     let (table, slice, value) = worst.min_by(|a, b| a.2.total_cmp(&b.2))?;
     Some(format!(
