@@ -46,7 +46,7 @@ fn plots_are_files_and_nothing_is_overwritten_unasked() {
 #[test]
 fn a_batch_that_is_judged_as_a_whole_has_no_map() {
     let place = Place::with_model();
-    let args = ["--report", "r.html", "--prior-shift", "frequencies"];
+    let args = ["--report", "r.html", "--prior-shift=frequencies"];
     place.run(&[&EVALUATE[..], &args].concat()).expect(DONE);
     let page = place.read_text("r.html");
     assert!(page.contains(" id=\"curves\"") && !page.contains(" id=\"map\""));
