@@ -51,16 +51,16 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::CheckCommand),
+    Split(split::SplitCommand),
     Train(train::TrainCommand),
     Tune(Box<tune::TuneCommand>),
+    #[command(subcommand)]
+    Study(study::StudyCommand),
     Evaluate(evaluate::EvaluateCommand),
     Predict(predict::PredictCommand),
     Explain(explain::ExplainCommand),
     Embed(embed::EmbedCommand),
     Bench(bench::BenchCommand),
-    Split(split::SplitCommand),
-    #[command(subcommand)]
-    Study(study::StudyCommand),
     Inspect(inspect::InspectCommand),
     #[cfg(feature = "cache")]
     #[command(subcommand)]
@@ -87,15 +87,15 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
     progress::listen_for_signals()?;
     match command {
         Command::Check(command) => command.run(),
+        Command::Split(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Tune(command) => command.run(),
+        Command::Study(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Embed(command) => command.run(),
         Command::Bench(command) => command.run(),
-        Command::Split(command) => command.run(),
-        Command::Study(command) => command.run(),
         Command::Inspect(command) => command.run(),
         #[cfg(feature = "cache")]
         Command::Cache(command) => command.run(),

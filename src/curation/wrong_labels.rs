@@ -7,13 +7,17 @@ use thiserror::Error;
 use super::finding::{Finding, FindingKind, Severity};
 use super::{CurationError, LabelIssueSettings, label_issues};
 use crate::data::{Article, TargetError, collect_targets};
-use crate::labels::LabelId;
+use crate::labels::{LabelId, Task};
 use crate::progress::{Progress, Quiet};
+use crate::train::fit_head::CalibrationChoice;
 use crate::train::{HeadSettings, TrainError, fit_head};
 use crate::views::ViewKind;
 
 /// Significant decimals of a quality, which is worth no more.
 const QUALITY_DIGITS: f64 = 1e4;
+
+/// Strength of the judging head: no search for the best, on which the order of articles hardly depends, and which takes most of the time.
+const STRENGTH: f64 = 10.0;
 
 /// Why wrong labels could not be looked for.
 #[derive(Debug, Error)]
@@ -45,7 +49,17 @@ pub fn wrong_labels(
         Ok(_) | Err(TargetError::NoArticles | TargetError::NoLabels) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let settings = HeadSettings { views: vec![ViewKind::Document], seed, ..HeadSettings::default() }.check()?;
+    let settings = HeadSettings {
+        strengths: vec![STRENGTH],
+        calibration: match resolved.targets.task() {
+            Task::Single => CalibrationChoice::Temperature,
+            Task::Multi => CalibrationChoice::Platt,
+        },
+        views: vec![ViewKind::Document],
+        seed,
+        ..HeadSettings::default()
+    };
+    let settings = settings.check()?;
     let embeddings = embeddings.select(Axis(0), &known);
     // Its warnings are about training.
     let fitted = fit_head(embeddings.view(), &resolved.targets, &resolved.labels, &settings, &Quiet(progress))?;

@@ -30,8 +30,8 @@ const DEFAULT_EXAMPLES: usize = 5;
 
 /// Look over labelled articles before training.
 ///
-/// Duplicates and near-duplicates, test articles that training holds too, same texts with different labels, labels that are rare, look
-/// alike or keep odd company, broken texts, languages. Prints how often each was found, with examples. Rows that cannot be read are
+/// Duplicates and near-duplicates, test articles that training holds too, same texts with different labels, labels that are likely
+/// wrong, rare, look alike or keep odd company, broken texts, languages. Prints how often each was found, with examples. Rows that cannot be read are
 /// findings too, unless --on-error says otherwise. Labels are not needed.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
