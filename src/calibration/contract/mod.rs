@@ -34,7 +34,7 @@
 //! So out of fold the promise was kept, at `delta` 0.1, with room to spare.
 //!
 //! # How it is kept
-//! * *Precision*: [`rungs`] lists the thresholds tried and controls the error of having tried them all. Each is tested by the exact binomial
+//! * *Precision*: the file `rungs.rs` lists the thresholds tried and controls the error of having tried them all. Each is tested by the exact binomial
 //!   tail ([`binomial`]): of `n` articles at or above it, `k` right.
 //! * *Recall* falls as the threshold rises, so the largest threshold that passes can be taken without correction (Bates, Angelopoulos, Lei,
 //!   Malik & Jordan, *Distribution-free, risk-controlling prediction sets*, 2021; the same as the tolerance limits of Wilks, 1941): the
