@@ -137,10 +137,11 @@ impl Corrections {
     ///
     /// # Example
     /// ```
-    /// use topicwire::data::{Corrections, Dataset, jsonl, ReadOptions};
+    /// use topicwire::data::{Corrections, ReadOptions, jsonl};
     /// let review = br#"{"id": "7", "labels": ["trade"], "decision": ["energy"]}"#;
     /// let corrections = Corrections::parse("review.jsonl", review)?;
-    /// let articles = jsonl::read_bytes(br#"{"id": "7", "text": "gas flows", "labels": ["trade"]}"#, &ReadOptions::default())?;
+    /// let rows = b"{\"id\": \"7\", \"text\": \"gas flows\", \"labels\": [\"trade\"]}\n{\"id\": \"8\", \"text\": \"oil\", \"labels\": [\"energy\"]}";
+    /// let articles = jsonl::read_bytes(rows, &ReadOptions::default())?;
     /// let (articles, log) = corrections.apply(articles);
     /// let articles = articles.collect::<Result<Vec<_>, _>>()?;
     /// assert_eq!(articles[0].labels, Some(vec!["energy".to_owned()]));
