@@ -8,7 +8,7 @@ use topicwire::calibration::isotonic::{Point, pool_adjacent_violators};
 use topicwire::calibration::temperature::Temperature;
 use topicwire::calibration::{Calibration, isotonic::Block};
 use topicwire::labels::{LabelId, Targets};
-use topicwire::metrics::reliability::reliability_diagram;
+use topicwire::metrics::probability::{Binning, reliability};
 
 /// Both sides sum 64-bit floats, in different orders.
 const TOLERANCE: f64 = 1e-9;
@@ -96,7 +96,7 @@ fn lines_of_each_label_against_the_others_agree_with_a_search() {
 fn bins_of_equal_mass_agree_with_scikit_learn_and_their_intervals_with_scipy() {
     let case = &golden()["reliability"];
     let outcome: Vec<bool> = case["outcome"].as_array().unwrap().iter().map(|value| value.as_bool().unwrap()).collect();
-    let bins = reliability_diagram(&numbers(&case["confidence"]), &outcome, 15).unwrap();
+    let bins = reliability(&numbers(&case["confidence"]), &outcome, Binning::EqualMass { n_bins: 15 }).unwrap();
     assert_eq!(bins.len(), 15);
     let intervals = matrix(&case["intervals"], |value| value.as_f64().unwrap());
     let expected = numbers(&case["frequency"]).into_iter().zip(numbers(&case["mean_confidence"])).zip(intervals.rows());

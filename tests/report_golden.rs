@@ -2,9 +2,9 @@
 
 use ndarray::{Array1, Array2};
 use serde::Deserialize;
+use topicwire::metrics::reliability::wilson_interval;
 use topicwire::report::plots::curves::ThresholdCurve;
 use topicwire::report::plots::projection::pca;
-use topicwire::report::plots::reliability::wilson;
 
 /// Quotients and square roots of the same numbers in another order.
 const TOLERANCE: f64 = 1e-12;
@@ -73,7 +73,7 @@ fn curves_are_those_of_scikit_learn() {
 #[test]
 fn intervals_are_those_of_scipy() {
     for Wilson { hits, n, low, high } in golden().wilson {
-        let found = wilson(hits, n);
+        let found = wilson_interval(hits, n);
         assert!(
             (found.low - low).abs() < TOLERANCE && (found.high - high).abs() < TOLERANCE,
             "{hits} of {n}: {found:?}"

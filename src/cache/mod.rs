@@ -158,7 +158,6 @@ impl EmbeddingCache {
             for key in old {
                 let mut articles = self.articles.prefix_iter_mut(&mut transaction, &key)?;
                 while articles.next().transpose()?.is_some() {
-                    // SAFETY is heed's: no reference into the entry is kept.
                     n_removed += 1;
                     map::delete_current(&mut articles)?;
                 }

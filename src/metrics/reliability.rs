@@ -5,34 +5,12 @@ use ndarray::{ArrayView1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::Interval;
-use super::probability::{Binning, ECE_BINS, ReliabilityBin, expected_calibration_error, reliability, top_label};
+use super::probability::{Binning, ECE_BINS, expected_calibration_error, reliability, top_label};
 use super::{MetricError, check_indicators, check_probabilities, check_shape, only_labels, shape};
 use crate::labels::Task;
 
 /// Two-sided 95 % quantile of the normal distribution.
 const Z_95: f64 = 1.959_963_984_540_054;
-
-/// The bins of a reliability diagram, as many predictions in each as ties allow, from low to high confidence, each with a 95 % interval of its
-/// frequency. Probabilities are right as far as these hold the mean confidence.
-///
-/// # Errors
-/// As [`reliability`].
-///
-/// # Example
-/// ```
-/// use topicwire::metrics::reliability::reliability_diagram;
-/// let bins = reliability_diagram(&[0.1, 0.2, 0.8, 0.9], &[false, false, true, true], 2)?;
-/// assert_eq!((bins[1].n, bins[1].frequency), (2, 1.0));
-/// assert!(bins[1].interval.low < 0.85, "two of two say little");
-/// # Ok::<(), topicwire::metrics::MetricError>(())
-/// ```
-pub fn reliability_diagram(
-    confidence: &[f64],
-    outcome: &[bool],
-    n_bins: usize,
-) -> Result<Vec<ReliabilityBin>, MetricError> {
-    reliability(confidence, outcome, Binning::EqualMass { n_bins })
-}
 
 /// Wilson's 95 % interval of a frequency, `n_hits` of `n`, 0 to 1; `[0, 1]` of nothing.
 ///

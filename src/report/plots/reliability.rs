@@ -17,9 +17,6 @@ pub const N_BINS: usize = 10;
 /// all bins would lie there.
 pub const EASY_NO: f64 = 0.05;
 
-/// The normal quantile of a 95 % interval.
-const Z: f64 = 1.959_963_984_540_054;
-
 /// Units of the drawing.
 const SIZE: (u32, u32) = (760, 620);
 
@@ -29,29 +26,8 @@ pub struct ReliabilityPoint {
     pub n: usize,
     pub mean_probability: f64,
     pub frequency: f64,
-    /// 95 % interval of the frequency, by [`wilson`].
+    /// 95 % interval of the frequency, see [`crate::metrics::reliability::wilson_interval`].
     pub interval: Interval,
-}
-
-/// Wilson's score interval of a share, `n_hits` of `n`, at 95 %.
-///
-/// `(p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)`; Wilson 1927, as `scipy.stats.binomtest(…).proportion_ci(method="wilson")`.
-/// For `n = 0` it is all of `[0, 1]`.
-///
-/// # Example
-/// ```
-/// let interval = topicwire::report::plots::reliability::wilson(8, 10);
-/// assert!((interval.low - 0.4902).abs() < 1e-4 && (interval.high - 0.9433).abs() < 1e-4);
-/// ```
-pub fn wilson(n_hits: usize, n: usize) -> Interval {
-    if n == 0 {
-        return Interval { low: 0.0, high: 1.0 };
-    }
-    let (n, share) = (n as f64, n_hits as f64 / n as f64);
-    let shrink = 1.0 + Z * Z / n;
-    let middle = (share + Z * Z / (2.0 * n)) / shrink;
-    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt() / shrink;
-    Interval { low: (middle - half).max(0.0), high: (middle + half).min(1.0) }
 }
 
 /// The points of a reliability diagram.
@@ -96,7 +72,7 @@ pub fn reliability_points(
             n: bin.n,
             mean_probability: bin.mean_confidence,
             frequency: bin.frequency,
-            interval: wilson((bin.frequency * bin.n as f64).round() as usize, bin.n),
+            interval: bin.interval,
         }));
     }
     if points.is_empty() { Err(MetricError::NoRows) } else { Ok(points) }
